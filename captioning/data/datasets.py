@@ -1,0 +1,167 @@
+"""Readers of the published captioning data sets: Flickr8k, its Kaggle edition, and the Karpathy JSON files."""
+
+import csv
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning.errors import DatasetError
+
+SPLITS = ("train", "dev", "test")
+
+_KARPATHY_SPLITS = {"train": "train", "restval": "train", "val": "dev", "test": "test"}
+_PHOTO_FOLDERS = ("", "Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A photo and its reference captions, as they are written in the data set."""
+
+    photo: Path
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CaptionDataset:
+    """A data set in splits.
+
+    Attributes:
+        name: which published layout it is.
+        splits: `train`, `dev` and `test`, each in the data set's own order.
+        without_photo: names that have captions or stand in a split, but whose photo is not there.
+        without_captions: names that stand in a split, but have no caption.
+    """
+
+    name: str
+    splits: dict[str, list[Example]]
+    without_photo: int
+    without_captions: int
+
+    def describe(self) -> str:
+        """One sentence: what was read and what was left out."""
+        sizes = " / ".join(f"{len(self.splits[split]):,}" for split in SPLITS)
+        dropped = f"{self.without_photo} left out for want of a photo, {self.without_captions} for want of a caption"
+        return f"{self.name}: {sizes} photos in {' / '.join(SPLITS)}; {dropped}."
+
+    def split(self, name: str) -> list[Example]:
+        """One split's examples.
+
+        Raises:
+            DatasetError: it is empty.
+        """
+        if not self.splits[name]:
+            raise DatasetError(f"The {name} split of this data set ({self.name}) is empty: check its files.")
+        return self.splits[name]
+
+
+def read_dataset(folder: Path | str) -> CaptionDataset:
+    """Read a data set, whichever of the published layouts it has.
+
+    Raises:
+        DatasetError: there is no such folder, no captions file in it, or nothing usable in that.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"There is no data set folder {folder}: check the path.")
+    published = folder / "Flickr8k_text" / "Flickr8k.token.txt"
+    kaggle = folder / "captions.txt"
+    karpathy = sorted(folder.glob("dataset*.json"))
+    try:
+        if karpathy:
+            return _read_karpathy(karpathy[0])
+        if published.is_file():
+            return _read_published(folder, published)
+        if kaggle.is_file():
+            return _read_kaggle(folder, kaggle)
+    except OSError as error:
+        raise DatasetError(f"{error.filename} cannot be read ({error.strerror}): check its permissions.") from None
+    raise DatasetError(
+        f"{folder} holds no captions: expected Flickr8k_text/Flickr8k.token.txt, captions.txt (Kaggle) "
+        "or dataset_*.json (Karpathy)."
+    )
+
+
+def _read_published(folder: Path, token_file: Path) -> CaptionDataset:
+    captions = defaultdict(list)
+    for line in _text(token_file).splitlines():
+        key, tab, caption = line.partition("\t")
+        if tab:
+            captions[key.rpartition("#")[0]].append(caption)
+    splits = {}
+    for split in SPLITS:
+        listing = token_file.parent / f"Flickr_8k.{split}Images.txt"
+        if not listing.is_file():
+            raise DatasetError(f"{listing} is missing: it lists the photos of the {split} split.")
+        splits[split] = [line.strip() for line in _text(listing).splitlines() if line.strip()]
+    return _assemble("Flickr8k", folder / "Flicker8k_Dataset", captions, splits)
+
+
+def _read_kaggle(folder: Path, captions_file: Path) -> CaptionDataset:
+    captions = defaultdict(list)
+    rows = csv.reader(_text(captions_file).splitlines())
+    if [cell.strip() for cell in next(rows, [])] != ["image", "caption"]:
+        raise DatasetError(f"{captions_file} does not begin with the columns image,caption: check the file.")
+    for row in rows:
+        if len(row) >= 2:
+            # Captions with commas that were written without quotes come as further cells.
+            captions[row[0].strip()].append(",".join(row[1:]))
+    return _assemble("Flickr8k, Kaggle edition", folder / "Images", captions, _split_by_name(captions))
+
+
+def _split_by_name(names: Iterable[str]) -> dict[str, list[str]]:
+    """This edition comes without splits: an eighth each for dev and test, fixed by the names alone."""
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    eighth = max(1, len(ordered) // 8)
+    return {"train": ordered[2 * eighth :], "dev": ordered[:eighth], "test": ordered[eighth : 2 * eighth]}
+
+
+def _read_karpathy(path: Path) -> CaptionDataset:
+    captions, splits = {}, {split: [] for split in SPLITS}
+    try:
+        for image in json.loads(_text(path))["images"]:
+            name = str(Path(image.get("filepath", ""), image["filename"]))
+            captions[name] = [s.get("raw") or " ".join(s["tokens"]) for s in image["sentences"]]
+            splits[_KARPATHY_SPLITS[image["split"]]].append(name)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path} is not a Karpathy data set ({error!r}): download it again.") from None
+    return _assemble(path.stem, path.parent, captions, splits)
+
+
+def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: dict[str, list[str]]) -> CaptionDataset:
+    """Pair names with files, leaving out what has no photo or no caption."""
+    listed = [photo for names in splits.values() for photo in names]
+    if len(set(listed)) != len(listed):
+        twice = next(photo for photo in listed if listed.count(photo) > 1)
+        raise DatasetError(f"{twice} is listed twice in the splits of {photos.parent}: list every photo once.")
+    files = {photo: _find_photo(photos, photo) for photo in {*listed, *captions}}
+    usable = {
+        split: [
+            Example(files[photo], tuple(captions[photo]))
+            for photo in names
+            if files[photo] and any(caption.strip() for caption in captions.get(photo, ()))
+        ]
+        for split, names in splits.items()
+    }
+    if not any(usable.values()):
+        raise DatasetError(f"None of the photos that {photos.parent} lists is there with a caption: check {photos}.")
+    return CaptionDataset(
+        name,
+        usable,
+        without_photo=sum(file is None for file in files.values()),
+        without_captions=sum(photo not in captions for photo in listed),
+    )
+
+
+def _find_photo(folder: Path, name: str) -> Path | None:
+    for place in _PHOTO_FOLDERS:
+        path = folder / place / name
+        if path.is_file():
+            return path
+    return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8-sig", errors="replace")

@@ -1,0 +1,112 @@
+"""The encoder-feature cache: a frozen encoder sees each photo once, however many captions and epochs there are."""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from tqdm import tqdm
+
+from captioning.errors import DatasetError
+from captioning.images import open_image, to_pixels
+from captioning.model.model import CaptioningModel
+
+# On a CPU a larger batch no longer fits its caches and is slower per photo.
+BATCH_SIZE = 8
+
+
+def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *, mirror: bool) -> np.ndarray:
+    """Features of photos, from the cache or computed now: a memory-mapped float16 array (photos, views, L, D).
+
+    There is one view of a photo, or with `mirror` a second: its mirror image. A cache belongs to one encoder with
+    its weights, image size and list of photos (names and sizes of the files); for any other a new one is made. A
+    run that was interrupted is gone on with.
+
+    Raises:
+        DatasetError: the cache cannot be written.
+        ImageError: a photo cannot be read.
+    """
+    key = _key(model, photos, mirror)
+    shape = (len(photos), 2 if mirror else 1, *_grid_shape(model))
+    place = folder / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
+    try:
+        features, done = _open(place, shape, key)
+    except OSError as error:
+        size = np.prod(shape) * 2 / 2**30
+        raise DatasetError(
+            f"The feature cache ({size:.1f} GB) cannot be kept in {folder} ({error.strerror}): "
+            "free space, or name another folder with --cache."
+        ) from None
+    missing = np.flatnonzero(done == 0)
+    if len(missing):
+        _fill(model, photos, features, done, missing)
+    return features
+
+
+def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
+    weights = hashlib.sha256()
+    for tensor in model.encoder.state_dict().values():
+        weights.update(tensor.cpu().contiguous().numpy().tobytes())
+    return {
+        "encoder": model.config.encoder,
+        "weights": weights.hexdigest(),
+        "image_size": model.config.image_size,
+        "mirror": mirror,
+        "photos": [[photo.name, photo.stat().st_size] for photo in photos],
+    }
+
+
+def _grid_shape(model: CaptioningModel) -> tuple[int, int]:
+    rows, columns = model.encoder.grid
+    return rows * columns, model.encoder.channels
+
+
+def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The features and, for each photo, whether they are there; made empty under temporary names at first."""
+    features, done = place / "features.npy", place / "done.npy"
+    place.mkdir(parents=True, exist_ok=True)
+    # `done` is made last, so that it stands for both.
+    if not done.is_file():
+        (place / "key.json").write_text(json.dumps(key))
+        _create(features, shape, np.float16)
+        _create(done, shape[:1], np.uint8)
+    return np.load(features, mmap_mode="r+"), np.load(done, mmap_mode="r+")
+
+
+def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
+        # Reserved now: a disk that fills up later would end the process when it writes to the mapping.
+        with temporary.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fill(
+    model: CaptioningModel, photos: list[Path], features: np.ndarray, done: np.ndarray, missing: np.ndarray
+) -> None:
+    device = next(model.parameters()).device
+    size, views = model.config.image_size, features.shape[1]
+    model.eval()
+    batches = [missing[start : start + BATCH_SIZE] for start in range(0, len(missing), BATCH_SIZE)]
+    with (
+        torch.inference_mode(),
+        ThreadPoolExecutor() as readers,
+        tqdm(total=len(missing), desc="Encoding photos", unit="photo") as bar,
+    ):
+        for batch in batches:
+            pixels = list(readers.map(lambda index: to_pixels(open_image(photos[index]), size), batch))
+            upright = torch.stack(pixels).to(device)
+            for view, images in enumerate([upright, upright.flip(-1)][:views]):
+                features[batch, view] = model.encoder(images).half().cpu().numpy()
+            features.flush()
+            done[batch] = 1
+            bar.update(len(batch))
+    done.flush()

@@ -1,0 +1,119 @@
+"""Photos' features and tokenized captions in batches."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from captioning.vocabulary import PAD
+
+# Words that a mirror image would make untrue.
+SIDES = frozenset({"left", "right"})
+
+
+class Item(NamedTuple):
+    """A photo: its place in the split, features (L, D) and captions as lists of ids."""
+
+    index: int
+    features: torch.Tensor
+    captions: list[list[int]]
+
+
+class Batch(NamedTuple):
+    """N photos in order of falling caption length: places in the split (N,), features (N, L, D), captions (N, K, T).
+
+    Captions are padded with `<pad>`; a photo with fewer than K captions has rows of nothing else.
+    """
+
+    indices: torch.Tensor
+    features: torch.Tensor
+    captions: torch.Tensor
+
+
+class FeatureDataset(Dataset):
+    """Cached features beside encoded captions.
+
+    Args:
+        features: (photos, views, L, D) as `cached_features` gives them; where there are two views, one is drawn.
+        captions: for every photo its captions as lists of ids.
+        may_mirror: for every photo whether its second view may be drawn.
+    """
+
+    def __init__(self, features: np.ndarray, captions: list[list[list[int]]], may_mirror: list[bool]):
+        self.features, self.captions, self.may_mirror = features, captions, may_mirror
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, index: int) -> Item:
+        views = self.features.shape[1] if self.may_mirror[index] else 1
+        view = int(torch.randint(views, ()))
+        return Item(index, torch.from_numpy(np.array(self.features[index, view])), self.captions[index])
+
+    def lengths(self) -> list[int]:
+        """The length of each photo's longest caption: what its place in a batch costs."""
+        return [max(len(caption) for caption in captions) for captions in self.captions]
+
+
+def mentions_side(captions: Sequence[Sequence[str]]) -> bool:
+    """Whether tokenized captions speak of left or right, so that a mirror image would belie them."""
+    return any(not SIDES.isdisjoint(tokens) for tokens in captions)
+
+
+def pad_collate(items: Sequence[Item]) -> Batch:
+    """Batch photos, longest caption first, their captions padded to the longest of all."""
+    items = sorted(items, key=lambda item: -max(len(caption) for caption in item.captions))
+    rows = max(len(item.captions) for item in items)
+    steps = max(len(caption) for caption in items[0].captions)
+    captions = torch.full((len(items), rows, steps), PAD)
+    for photo, item in enumerate(items):
+        for row, caption in enumerate(item.captions):
+            captions[photo, row, : len(caption)] = torch.tensor(caption)
+    features = torch.stack([item.features for item in items]).float()
+    return Batch(torch.tensor([item.index for item in items]), features, captions)
+
+
+class LengthSortedSampler(Sampler[int]):
+    """All items from the longest to the shortest: the least padding, for when order does not matter."""
+
+    def __init__(self, lengths: Sequence[int]):
+        self._order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+
+class SortishSampler(Sampler[int]):
+    """A random order in which neighbours have similar lengths, another in each epoch.
+
+    The items are shuffled and cut into chunks of many batches; each chunk is sorted by length, and its batches are
+    shuffled among themselves.
+    """
+
+    BATCHES_PER_CHUNK = 30
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        self._lengths = torch.tensor(lengths)
+        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        shuffled = torch.randperm(len(self), generator=generator)
+        for chunk in shuffled.split(self._batch_size * self.BATCHES_PER_CHUNK):
+            batches = chunk[self._lengths[chunk].argsort(descending=True, stable=True)].split(self._batch_size)
+            # The short batch stays last, or all that follow would be cut askew.
+            order = torch.randperm(len(chunk) // self._batch_size, generator=generator).tolist()
+            for batch in order + list(range(len(order), len(batches))):
+                yield from batches[batch].tolist()

