@@ -17,7 +17,7 @@ from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.model.model import ModelConfig
 from captioning.training.settings import StageSettings
-from captioning.training.stages import Run, train_first_stage
+from captioning.training.stages import Run, record_scores, train_first_stage
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -91,6 +91,7 @@ def main() -> int:
         dataset = read_dataset(arguments.data)
         print(dataset.describe())
         train_first_stage(dataset, model, stage, arguments.min_frequency, run)
+        record_scores(run.output, dataset)
     except (CaptioningError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2

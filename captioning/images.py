@@ -13,6 +13,8 @@ from captioning.errors import ImageError
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
+# Pillow reads more, but some of it runs other programs (Ghostscript for EPS) or hides sizes from the check below (ICO).
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 
 
@@ -34,7 +36,7 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns of large photos from 89 megapixels on; the limit here is lower and is an error.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(name, image.size)
                 return _to_rgb(ImageOps.exif_transpose(image))
     except ImageError:

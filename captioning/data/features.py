@@ -13,10 +13,8 @@ from tqdm import tqdm
 
 from captioning.errors import DatasetError
 from captioning.images import open_image, to_pixels
+from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
-
-# On a CPU a larger batch no longer fits its caches and is slower per photo.
-BATCH_SIZE = 8
 
 
 def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *, mirror: bool) -> np.ndarray:
@@ -95,7 +93,7 @@ def _fill(
     device = next(model.parameters()).device
     size, views = model.config.image_size, features.shape[1]
     model.eval()
-    batches = [missing[start : start + BATCH_SIZE] for start in range(0, len(missing), BATCH_SIZE)]
+    batches = [missing[start : start + CPU_BATCH_SIZE] for start in range(0, len(missing), CPU_BATCH_SIZE)]
     with (
         torch.inference_mode(),
         ThreadPoolExecutor() as readers,

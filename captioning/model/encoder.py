@@ -17,6 +17,9 @@ PACKAGED_WEIGHTS = {
     for n in range(3)
 }
 
+# Photos at a time on a CPU; a larger batch no longer fits its caches and takes longer per photo.
+CPU_BATCH_SIZE = 8
+
 
 class ImageEncoder(nn.Module):
     """A timm backbone without its classifier.

@@ -15,11 +15,15 @@ from captioning.data.datasets import CaptionDataset, Example
 from captioning.data.features import cached_features
 from captioning.data.loaders import FeatureDataset, LengthSortedSampler, SortishSampler, mentions_side, pad_collate
 from captioning.errors import CheckpointError, DatasetError
+from captioning.evaluation.evaluate import evaluate
+from captioning.inference.beam_search import SearchOptions
+from captioning.inference.captioner import Captioner
 from captioning.model.model import CaptioningModel, ModelConfig
 from captioning.training.settings import StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 
+BEAM_SIZES = (1, 3, 5)
 COLUMNS = ("train_loss", "valid_loss", "top5", "bleu4")
 
 
@@ -61,6 +65,8 @@ def train_first_stage(
     last = run.state / "last.ckpt"
     if run.resume and not last.is_file():
         raise CheckpointError(f"There is nothing to resume in {run.state}: run without --resume.")
+    if run.output.exists() and not run.resume:
+        raise CheckpointError(f"{run.output} is there already: name another --output, or go on with --resume.")
 
     lightning.seed_everything(run.seed, verbose=False)
     model = CaptioningModel(config, len(vocabulary), pretrained=True)
@@ -95,13 +101,27 @@ def train_first_stage(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    task = CaptioningTask(model, vocabulary, settings, dev_tokens)
+    task = CaptioningTask(model, vocabulary, settings, dev_tokens, run.seed)
     trainer.fit(
         task,
         _loader(train_set, SortishSampler(train_set.lengths(), settings.batch_size, run.seed), settings.batch_size),
         _loader(dev_set, LengthSortedSampler(dev_set.lengths()), settings.batch_size),
         ckpt_path=last if run.resume else None,
     )
+
+
+def record_scores(path: Path, dataset: CaptionDataset) -> None:
+    """Score a trained checkpoint on dev and test at each beam width, and write the scores into it."""
+    captioner = Captioner.from_checkpoint(path)
+    training = dict(captioner.info.training)
+    training["scores"] = {
+        split: [
+            {"beam_size": score.beam_size, "bleu": [round(value, 2) for value in score.bleu]}
+            for score in evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
+        ]
+        for split in ("dev", "test")
+    }
+    save_checkpoint(path, captioner.model, captioner.info.vocabulary, training)
 
 
 class EpochTable(Callback):

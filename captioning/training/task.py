@@ -25,6 +25,7 @@ class CaptioningTask(lightning.LightningModule):
         vocabulary: its words.
         settings: of the stage.
         references: for every dev photo its tokenized captions.
+        seed: of dropout and of the choice of mirror images.
     """
 
     def __init__(
@@ -33,10 +34,16 @@ class CaptioningTask(lightning.LightningModule):
         vocabulary: Vocabulary,
         settings: StageSettings,
         references: list[list[list[str]]],
+        seed: int,
     ):
         super().__init__()
         self.model, self.vocabulary, self.settings, self.references = model, vocabulary, settings, references
+        self.seed = seed
         self._generated: dict[int, list[str]] = {}
+
+    def on_train_epoch_start(self) -> None:
+        # Each epoch has its own seed, so that a resumed run draws what an uninterrupted one does.
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         logits, attention = self.model.decoder(batch.features, batch.captions)

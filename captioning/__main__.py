@@ -1,0 +1,131 @@
+"""The command line: `python -m captioning caption` and `python -m captioning evaluate`."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from captioning.checkpoint import DEFAULT_CHECKPOINT
+from captioning.errors import CaptioningError, DatasetError
+from captioning.inference.beam_search import SearchOptions
+from captioning.inference.captioner import Captioner
+
+MAX_BEAM_SIZE = 100
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one sentence, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help.\n")
+
+
+def beam_size(text: str) -> int:
+    """A beam width given on the command line."""
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_BEAM_SIZE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no beam width: give a whole number from 1 to {MAX_BEAM_SIZE}")
+    return int(text)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m captioning", description="Caption photos, and see where the model looked.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    defaults = SearchOptions()
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
+    shared.add_argument(
+        "--length-penalty",
+        type=float,
+        default=defaults.length_penalty,
+        help="rank captions by log-probability / words ** this (default: %(default)s)",
+    )
+    shared.add_argument("--json", action="store_true", help="print JSON")
+
+    caption = commands.add_parser("caption", parents=[shared], help="caption photos")
+    caption.add_argument("photos", nargs="+", metavar="PHOTO")
+    caption.add_argument("--beam-size", type=beam_size, default=defaults.beam_size, help="default: %(default)s")
+    caption.set_defaults(run=run_caption)
+
+    evaluate = commands.add_parser("evaluate", parents=[shared], help="score a split of a data set")
+    evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    evaluate.add_argument("--split", choices=["dev", "test"], default="dev", help="default: %(default)s")
+    evaluate.add_argument("--beam-size", type=beam_size, nargs="+", default=[1, 3, 5], help="default: 1 3 5")
+    evaluate.add_argument("--results", type=Path, help="write the captions of the last width in COCO results format")
+    evaluate.set_defaults(run=run_evaluate)
+    return parser
+
+
+def run_caption(arguments: argparse.Namespace) -> int:
+    """Caption each photo; one that cannot be read is told and does not stop the others."""
+    captioner = Captioner.from_checkpoint(arguments.checkpoint)
+    options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    status = 0
+    for photo in arguments.photos:
+        try:
+            caption = captioner(photo, options)
+        except CaptioningError as error:
+            print(error, file=sys.stderr)
+            status = 2
+            continue
+        if arguments.json:
+            print(json.dumps({"photo": photo, **caption.as_dict()}), flush=True)
+        else:
+            print(f"{photo}: {caption.text}" if len(arguments.photos) > 1 else caption.text, flush=True)
+    return status
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """Score a split at each beam width."""
+    # Here, so that captioning does not wait for what only scoring needs.
+    from captioning.data.datasets import read_dataset
+    from captioning.evaluation.evaluate import coco_results, evaluate
+
+    captioner = Captioner.from_checkpoint(arguments.checkpoint)
+    dataset = read_dataset(arguments.data)
+    examples = dataset.split(arguments.split)
+    print(dataset.describe(), file=sys.stderr)
+    options = SearchOptions(length_penalty=arguments.length_penalty)
+    scores = evaluate(captioner, examples, arguments.beam_size, options)
+    if arguments.results:
+        write_results(arguments.results, coco_results(examples, scores[-1].captions))
+    if arguments.json:
+        rows = [
+            {"beam_size": score.beam_size, "bleu": score.bleu, "seconds": round(score.seconds, 2)} for score in scores
+        ]
+        print(json.dumps({"split": arguments.split, "photos": len(examples), "scores": rows}))
+    else:
+        print(f"{'beam':>4}" + "".join(f"{f'BLEU-{n}':>8}" for n in range(1, 5)) + f"{'seconds':>9}")
+        for score in scores:
+            print(f"{score.beam_size:>4}" + "".join(f"{value:8.2f}" for value in score.bleu) + f"{score.seconds:9.1f}")
+    return 0
+
+
+def write_results(path: Path, results: list[dict]) -> None:
+    """Write captions as JSON, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(results))
+        temporary.replace(path)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be written ({error.strerror}): name another file.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main() -> int:
+    arguments = build_parser().parse_args()
+    try:
+        return arguments.run(arguments)
+    except CaptioningError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

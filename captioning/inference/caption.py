@@ -1,0 +1,87 @@
+"""A caption with the reasons for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Step:
+    """One word of a caption.
+
+    Attributes:
+        word: what was said; `<end>` where the caption ends.
+        probability: of the word, given the words before it.
+        attention: where the model looked for it, (rows, columns) float32 summing to 1.
+        alternatives: the likeliest words at this step with their probabilities, best first.
+        end: whether this is the end of the caption and no word of it.
+    """
+
+    word: str
+    probability: float
+    attention: np.ndarray
+    alternatives: tuple[tuple[str, float], ...]
+    end: bool = False
+
+
+@dataclass(frozen=True)
+class RankedCaption:
+    """A final hypothesis of the search: its text, log-probability (nats) and the score it was ranked by."""
+
+    text: str
+    log_probability: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What a caption took; of photos captioned together, each one's share."""
+
+    encode: float
+    search: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The best hypothesis of a search, step by step.
+
+    Attributes:
+        steps: its words, `<end>` last unless the step limit cut it off.
+        hypotheses: all final hypotheses, best first; the first is this caption.
+        seconds: what it took.
+    """
+
+    steps: tuple[Step, ...]
+    hypotheses: tuple[RankedCaption, ...]
+    seconds: Seconds
+
+    @property
+    def text(self) -> str:
+        return self.hypotheses[0].text
+
+    @property
+    def log_probability(self) -> float:
+        return self.hypotheses[0].log_probability
+
+    def as_dict(self) -> dict:
+        """What `python -m captioning caption --json` prints, but for the photo's name."""
+        return {
+            "caption": self.text,
+            "log_probability": self.log_probability,
+            "words": [_step_as_dict(step) for step in self.steps],
+            "hypotheses": [
+                {"caption": hypothesis.text, "log_probability": hypothesis.log_probability}
+                for hypothesis in self.hypotheses
+            ],
+            "seconds": {"encode": round(self.seconds.encode, 4), "search": round(self.seconds.search, 4)},
+        }
+
+
+def _step_as_dict(step: Step) -> dict:
+    fields = {
+        "word": step.word,
+        "probability": step.probability,
+        "attention": step.attention.tolist(),
+        "alternatives": [list(alternative) for alternative in step.alternatives],
+    }
+    return fields | {"end": True} if step.end else fields
