@@ -32,7 +32,10 @@ THUMBNAIL_SIZE = 160
 STYLE = """
 <style>
 .block-container { padding-top: 2.6rem; padding-bottom: 1rem; max-width: 1500px; }
-.st-key-picture img { max-height: 66vh; width: auto !important; max-width: 100%; border-radius: 0.6rem; }
+.st-key-picture img { max-height: calc(100vh - 17rem); width: auto !important; max-width: 100%; border-radius: 0.6rem; }
+[data-stale="true"] { opacity: 1 !important; transition: none !important; }
+.st-key-gallery button { min-height: 1.7rem; padding: 0 0.1rem; }
+.st-key-gallery button p { font-size: 0.78rem; }
 .sentence { font-size: 1.9rem; line-height: 1.45; margin: 0 0 0.4rem; }
 .sentence span { padding: 0.05em 0.22em; border-radius: 0.35em; }
 .sentence .now { background: #6d28d9; color: #ffffff; }
@@ -144,7 +147,7 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo | None:
 
 
 def show_thumbnails(gallery: dict[str, Path]) -> None:
-    columns = st.columns(3, gap="small")
+    columns = st.container(key="gallery").columns(3, gap="small")
     for index, (title, path) in enumerate(gallery.items()):
         with columns[index % 3]:
             st.image(load_thumbnail(path), width="stretch", alt="")

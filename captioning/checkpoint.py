@@ -7,6 +7,7 @@ float32. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabular
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, 
             f"The checkpoint {path} cannot be written ({error}): free space or write elsewhere."
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def load_checkpoint(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:

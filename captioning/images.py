@@ -13,7 +13,7 @@ from captioning.errors import ImageError
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
-# Pillow reads more, but some of it runs other programs (Ghostscript for EPS) or hides sizes from the check below (ICO).
+# Pillow reads more, some of it by running Ghostscript (EPS) or before its size can be checked (ICO).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 

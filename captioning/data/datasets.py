@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import DatasetError
+from captioning.vocabulary import tokenize
 
 SPLITS = ("train", "dev", "test")
 
@@ -101,10 +102,13 @@ def _read_published(folder: Path, token_file: Path) -> CaptionDataset:
 
 def _read_kaggle(folder: Path, captions_file: Path) -> CaptionDataset:
     captions = defaultdict(list)
-    rows = csv.reader(_text(captions_file).splitlines())
-    if [cell.strip() for cell in next(rows, [])] != ["image", "caption"]:
+    try:
+        rows = list(csv.reader(_text(captions_file).splitlines()))
+    except csv.Error as error:
+        raise DatasetError(f"{captions_file} is no CSV file ({error}): download it again.") from None
+    if [cell.strip() for cell in (rows[0] if rows else [])] != ["image", "caption"]:
         raise DatasetError(f"{captions_file} does not begin with the columns image,caption: check the file.")
-    for row in rows:
+    for row in rows[1:]:
         if len(row) >= 2:
             # Captions with commas that were written without quotes come as further cells.
             captions[row[0].strip()].append(",".join(row[1:]))
@@ -123,9 +127,9 @@ def _read_karpathy(path: Path) -> CaptionDataset:
     try:
         for image in json.loads(_text(path))["images"]:
             name = str(Path(image.get("filepath", ""), image["filename"]))
-            captions[name] = [s.get("raw") or " ".join(s["tokens"]) for s in image["sentences"]]
+            captions[name] = [(s.get("raw") or " ".join(s["tokens"])).strip() for s in image["sentences"]]
             splits[_KARPATHY_SPLITS[image["split"]]].append(name)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DatasetError(f"{path} is not a Karpathy data set ({error!r}): download it again.") from None
     return _assemble(path.stem, path.parent, captions, splits)
 
@@ -135,23 +139,21 @@ def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: d
     listed = [photo for names in splits.values() for photo in names]
     if len(set(listed)) != len(listed):
         twice = next(photo for photo in listed if listed.count(photo) > 1)
-        raise DatasetError(f"{twice} is listed twice in the splits of {photos.parent}: list every photo once.")
+        raise DatasetError(f"{twice} is listed twice in the splits of {name}: list every photo once.")
+    # A caption of punctuation alone says nothing.
+    spoken = {photo: tuple(text for text in texts if tokenize(text)) for photo, texts in captions.items()}
     files = {photo: _find_photo(photos, photo) for photo in {*listed, *captions}}
     usable = {
-        split: [
-            Example(files[photo], tuple(captions[photo]))
-            for photo in names
-            if files[photo] and any(caption.strip() for caption in captions.get(photo, ()))
-        ]
+        split: [Example(files[photo], spoken[photo]) for photo in names if files[photo] and spoken.get(photo)]
         for split, names in splits.items()
     }
     if not any(usable.values()):
-        raise DatasetError(f"None of the photos that {photos.parent} lists is there with a caption: check {photos}.")
+        raise DatasetError(f"None of the photos that {name} lists is there with a caption: check {photos}.")
     return CaptionDataset(
         name,
         usable,
         without_photo=sum(file is None for file in files.values()),
-        without_captions=sum(photo not in captions for photo in listed),
+        without_captions=sum(not spoken.get(photo) for photo in listed),
     )
 
 

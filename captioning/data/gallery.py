@@ -9,8 +9,8 @@ from captioning.images import PHOTO_SUFFIXES
 # Files in scikit-image's wheel, and what they are called on screen.
 _SAMPLES = {
     "astronaut.png": "Astronaut",
-    "motorcycle_left.png": "Motorcycle",
-    "camera.png": "Photographer",
+    "motorcycle_left.png": "Motorbike",
+    "camera.png": "Camera",
     "chelsea.png": "Cat",
     "coffee.png": "Coffee",
     "rocket.jpg": "Rocket",

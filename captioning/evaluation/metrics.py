@@ -1,5 +1,6 @@
 """Scores of generated captions against reference captions."""
 
+import warnings
 from collections.abc import Sequence
 
 from nltk.translate.bleu_score import corpus_bleu
@@ -16,4 +17,7 @@ def bleu(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequen
     """
     if not any(captions):
         return [0.0] * len(_WEIGHTS)
-    return [100 * float(score) for score in corpus_bleu(references, captions, _WEIGHTS)]
+    with warnings.catch_warnings():
+        # NLTK warns where no four words in a row agree; the score of 0 says as much.
+        warnings.simplefilter("ignore")
+        return [100 * float(score) for score in corpus_bleu(references, captions, _WEIGHTS)]

@@ -34,7 +34,7 @@ class ImageEncoder(nn.Module):
         channels: length of each feature vector, D.
 
     Raises:
-        CheckpointError: timm does not know the backbone, or its weights cannot be had.
+        CheckpointError: timm does not know the backbone, its weights cannot be had, or it gives no feature grid.
     """
 
     def __init__(self, name: str, image_size: int, *, pretrained: bool = False):
@@ -42,8 +42,14 @@ class ImageEncoder(nn.Module):
         self.backbone = _create_backbone(name, pretrained)
         settings = self.backbone.pretrained_cfg
         self._mean, self._std = settings["mean"], settings["std"]
-        self.grid, self.channels = self._probe(image_size)
-        self._block_names = self._group_blocks()
+        try:
+            self.grid, self.channels = self._probe(image_size)
+            self._block_names = self._group_blocks()
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
+            raise CheckpointError(
+                f"The backbone {name} cannot encode photos of {image_size} × {image_size} pixels "
+                f"(it was made for {settings['input_size'][-1]}): choose another size or backbone."
+            ) from None
         self._trained_blocks: frozenset[int] = frozenset()
         self.freeze()
 
@@ -115,6 +121,8 @@ def _create_backbone(name: str, pretrained: bool) -> nn.Module:
     try:
         # timm's own names need no weights to be built; those from the hub are fetched here.
         backbone = timm.create_model(name, pretrained=pretrained and not packaged, num_classes=0, global_pool="")
+    except AssertionError:
+        raise CheckpointError(f"The backbone {name} gives no feature grid: choose another.") from None
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"The ImageNet weights of {name} cannot be had ({type(error).__name__}): connect to a network, "

@@ -24,7 +24,7 @@ class ModelConfig:
         dropout, feature_dropout: rates in training.
 
     Raises:
-        ValueError: a size is no positive whole number, or a rate is not in [0, 1).
+        ValueError: the encoder is no name, a size no positive whole number, or a rate is not in [0, 1).
     """
 
     encoder: str = "resnet101.tv_in1k"
@@ -37,6 +37,8 @@ class ModelConfig:
     feature_dropout: float = 0.0
 
     def __post_init__(self):
+        if type(self.encoder) is not str:
+            raise ValueError("encoder must be the name of a backbone")
         sizes = ["image_size", "embedding_size", "attention_size", "decoder_size"]
         for name in sizes if self.neck_size is None else [*sizes, "neck_size"]:
             if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= MAX_SIZE:

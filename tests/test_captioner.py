@@ -1,0 +1,75 @@
+"""Photo in, caption out, with the real checkpoint and real photos."""
+
+import math
+
+import numpy as np
+import pytest
+
+from captioning import Captioner, SearchOptions, open_image
+from captioning.inference.beam_search import beam_search
+from tests.plain_search import plain_beam_search
+
+
+def test_a_caption_accounts_for_itself(captioner, photos):
+    caption = captioner(photos / "astronaut.png", SearchOptions(beam_size=5))
+    *words, end = caption.steps
+    assert " ".join(step.word for step in words) == caption.text
+    assert end.end
+    assert end.word == "<end>"
+    assert not any(step.end for step in words)
+    assert math.prod(step.probability for step in caption.steps) == pytest.approx(math.exp(caption.log_probability))
+    for step in caption.steps:
+        assert step.attention.shape == captioner.model.encoder.grid
+        assert step.attention.dtype == np.float32
+        assert step.attention.sum() == pytest.approx(1, abs=1e-5)
+        likeliest = [probability for _, probability in step.alternatives]
+        assert likeliest == sorted(likeliest, reverse=True)
+        assert step.probability <= likeliest[0] + 1e-6
+        assert dict(step.alternatives).get(step.word, step.probability) == pytest.approx(step.probability)
+
+
+def test_attention_moves_from_word_to_word(captioner, photos):
+    caption = captioner(photos / "astronaut.png")
+    maps = np.stack([step.attention for step in caption.steps])
+    total_variation = np.abs(np.diff(maps, axis=0)).sum(axis=(1, 2)) / 2
+    assert (total_variation > 0.01).all()
+
+
+def test_path_bytes_file_and_image_give_the_same_caption(captioner, photos):
+    path = photos / "coffee.png"
+    with path.open("rb") as file:
+        sources = [path, str(path), path.read_bytes(), file, open_image(path)]
+        assert len({captioner(source).text for source in sources}) == 1
+
+
+def test_a_batch_gives_what_its_members_give_alone(captioner, photos):
+    images = [open_image(photos / name) for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
+    options = SearchOptions(beam_size=3)
+    together = captioner.describe(captioner.encode(images), options)
+    for image, caption in zip(images, together, strict=True):
+        alone = captioner(image, options)
+        assert [found.text for found in caption.hypotheses] == [found.text for found in alone.hypotheses]
+        assert caption.log_probability == pytest.approx(alone.log_probability, abs=1e-3)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3, 10])
+def test_there_are_as_many_hypotheses_as_the_beam_is_wide(captioner, photos, beam_size):
+    caption = captioner(photos / "rocket.jpg", SearchOptions(beam_size=beam_size))
+    assert len(caption.hypotheses) == beam_size
+    scores = [found.score for found in caption.hypotheses]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_size):
+    decoder = captioner.model.decoder
+    features = captioner.encode([open_image(photos / "astronaut.png")]).features
+    options = SearchOptions(beam_size=beam_size)
+    found = beam_search(decoder, features, options)[0]
+    expected = plain_beam_search(decoder, features[0], options)
+    assert [hypothesis.tokens for hypothesis in found] == [tokens for tokens, _ in expected]
+
+
+def test_loading_a_checkpoint_twice_gives_the_same_captions(captioner, photos):
+    again = Captioner.from_checkpoint(captioner.info.path)
+    assert again(photos / "astronaut.png").as_dict()["words"] == captioner(photos / "astronaut.png").as_dict()["words"]

@@ -1,0 +1,131 @@
+"""`python -m captioning`: what it prints, writes and returns."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from captioning import SearchOptions
+from captioning.__main__ import main
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the command line in this process; gives exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["captioning", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as stopped:
+            code = stopped.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_prints_a_caption(command, captioner, photos):
+    code, out, err = command("caption", photos / "astronaut.png", "--beam-size", 3)
+    assert (code, err) == (0, "")
+    assert out.strip() == captioner(photos / "astronaut.png", SearchOptions(beam_size=3)).text
+
+
+def test_prints_json_with_everything_behind_the_caption(command, captioner, photos):
+    names = [str(photos / "astronaut.png"), str(photos / "chelsea.png")]
+    code, out, _ = command("caption", *names, "--beam-size", 4, "--json")
+    assert code == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["photo"] for row in rows] == names
+    for row in rows:
+        assert set(row) == {"photo", "caption", "log_probability", "words", "hypotheses", "seconds"}
+        assert len(row["hypotheses"]) == 4
+        assert row["hypotheses"][0] == {"caption": row["caption"], "log_probability": row["log_probability"]}
+        assert [word["word"] for word in row["words"] if not word.get("end")] == row["caption"].split()
+        assert row["words"][-1]["end"] is True
+        assert set(row["seconds"]) == {"encode", "search"}
+        for word in row["words"]:
+            assert sum(map(sum, word["attention"])) == pytest.approx(1, abs=1e-4)
+            assert len(word["alternatives"]) == 5
+
+
+def test_one_bad_photo_does_not_stop_the_others(command, photos, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"")
+    code, out, err = command("caption", bad, photos / "coffee.png")
+    assert code == 2
+    assert err == "bad.jpg is empty: choose another photo.\n"
+    assert "coffee.png: " in out
+
+
+def bad_photos(folder: Path, photos: Path) -> list[Path]:
+    text, empty, cut = folder / "text.jpg", folder / "empty.png", folder / "cut.jpg"
+    text.write_text("no photo at all")
+    empty.touch()
+    cut.write_bytes((photos / "rocket.jpg").read_bytes()[:20_000])
+    return [text, empty, cut, folder / "missing.jpg", folder]
+
+
+def bad_checkpoints(folder: Path, checkpoint: Path) -> list[Path]:
+    pickle, cut = folder / "pickle.safetensors", folder / "cut.safetensors"
+    torch.save({"weights": torch.zeros(3)}, pickle)
+    cut.write_bytes(checkpoint.read_bytes()[:100_000])
+    return [pickle, cut, folder / "missing.safetensors", folder]
+
+
+def test_what_is_wrong_is_told_in_one_sentence(command, captioner, photos, tmp_path):
+    no_data = tmp_path / "no data"
+    no_data.mkdir()
+    calls = [("caption", bad) for bad in bad_photos(tmp_path, photos)]
+    checkpoints = bad_checkpoints(tmp_path, captioner.info.path)
+    calls += [("caption", photos / "coffee.png", "--checkpoint", bad) for bad in checkpoints]
+    calls += [("evaluate", "--data", no_data), ("evaluate", "--data", tmp_path / "nowhere"), ("evaluate",), ()]
+    calls += [("caption",), ("caption", photos / "coffee.png", "--beam-size", 0), ("caption", "--nonsense", "x")]
+    for call in calls:
+        code, out, err = command(*call)
+        assert (code, out) == (2, ""), call
+        assert err.count("\n") == 1, call
+        assert err.endswith(".\n"), call
+
+
+def test_evaluate_scores_every_width_and_writes_results(command, small_flickr8k, tmp_path):
+    results = tmp_path / "results.json"
+    code, out, _ = command(
+        "evaluate", "--data", small_flickr8k, "--beam-size", 1, 3, "--json", "--results", results
+    )  # fmt: skip
+    assert code == 0
+    report = json.loads(out)
+    assert (report["split"], report["photos"]) == ("dev", 12)
+    assert [row["beam_size"] for row in report["scores"]] == [1, 3]
+    for row in report["scores"]:
+        assert len(row["bleu"]) == 4
+        assert all(0 <= value <= 100 for value in row["bleu"])
+        assert row["seconds"] > 0
+    rows = json.loads(results.read_text())
+    assert len(rows) == 12
+    assert all(set(row) == {"image_id", "caption"} for row in rows)
+
+
+@pytest.fixture
+def small_flickr8k(flickr8k, tmp_path) -> Path:
+    """Flickr8k with twelve photos in each split, as a person would cut it down."""
+    folder = tmp_path / "flickr8k"
+    text = folder / "Flickr8k_text"
+    text.mkdir(parents=True)
+    (folder / "Flicker8k_Dataset").symlink_to(flickr8k / "Flicker8k_Dataset")
+    shutil.copy(flickr8k / "Flickr8k_text" / "Flickr8k.token.txt", text)
+    for split in ("train", "dev", "test"):
+        name = f"Flickr_8k.{split}Images.txt"
+        (text / name).write_text("\n".join((flickr8k / "Flickr8k_text" / name).read_text().split()[:12]))
+    return folder
+
+
+def test_inference_imports_neither_training_nor_plotting_nor_scoring():
+    script = "import sys, captioning; print([m for m in ('lightning', 'matplotlib', 'nltk') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,128 @@
+"""Batches hold what their members hold, in an order that wastes little."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from captioning.data.loaders import (
+    FeatureDataset,
+    Item,
+    LengthSortedSampler,
+    SortishSampler,
+    mentions_side,
+    pad_collate,
+)
+from captioning.vocabulary import PAD
+
+
+def random_captions(count: int, seed: int = 0) -> list[list[list[int]]]:
+    draw = random.Random(seed)
+    return [
+        [[1, *(draw.randint(4, 30) for _ in range(draw.randint(1, 20))), 2] for _ in range(draw.randint(1, 5))]
+        for _ in range(count)
+    ]
+
+
+def random_items(count: int) -> list[Item]:
+    return [Item(index, torch.randn(4, 3).half(), captions) for index, captions in enumerate(random_captions(count))]
+
+
+def padding(order: list[int], lengths: list[int], batch_size: int) -> int:
+    """Steps that are computed for photos whose captions are over."""
+    batches = [[lengths[index] for index in order[at : at + batch_size]] for at in range(0, len(order), batch_size)]
+    return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
+
+
+def test_a_batch_holds_its_photos_from_the_longest_caption_to_the_shortest():
+    items = random_items(9)
+    batch = pad_collate(items)
+    longest = [max(len(caption) for caption in items[index].captions) for index in batch.indices]
+    assert sorted(batch.indices.tolist()) == list(range(9))
+    assert longest == sorted(longest, reverse=True)
+    assert batch.captions.shape == (9, max(len(item.captions) for item in items), longest[0])
+    for index, features, rows in zip(batch.indices, batch.features, batch.captions, strict=True):
+        assert torch.equal(features, items[index].features.float())
+        captions = items[index].captions
+        for row, caption in enumerate(rows.tolist()):
+            expected = captions[row] if row < len(captions) else []
+            assert caption[: len(expected)] == expected
+            assert set(caption[len(expected) :]) <= {PAD}
+
+
+def test_a_batch_of_one_has_no_padding_of_its_own():
+    batch = pad_collate([Item(7, torch.randn(4, 3), [[1, 5, 2], [1, 2]])])
+    assert batch.indices.tolist() == [7]
+    assert batch.captions.tolist() == [[[1, 5, 2], [1, 2, PAD]]]
+
+
+@pytest.mark.parametrize("count", [1, 7, 64, 1000])
+def test_sortish_order_visits_everything_once_and_anew_in_each_epoch(count):
+    lengths = [max(map(len, captions)) for captions in random_captions(count)]
+    orders = []
+    for epoch in range(3):
+        sampler = SortishSampler(lengths, batch_size=8, seed=5)
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+        assert len(sampler) == count
+        assert sorted(orders[-1]) == list(range(count))
+        assert list(sampler) == orders[-1]
+    if count > 1:
+        assert orders[0] != orders[1] != orders[2] != orders[0]
+        assert list(SortishSampler(lengths, batch_size=8, seed=6)) != orders[0]
+
+
+def test_sortish_order_needs_far_less_padding_than_a_random_one():
+    lengths = [max(map(len, captions)) for captions in random_captions(1003)]
+    sortish = padding(list(SortishSampler(lengths, batch_size=8, seed=0)), lengths, 8)
+    shuffled = padding(random.Random(0).sample(range(1003), 1003), lengths, 8)
+    falling = padding(list(LengthSortedSampler(lengths)), lengths, 8)
+    assert falling <= sortish < shuffled / 4
+
+
+def test_length_sorted_order_falls_and_visits_everything_once():
+    lengths = [5, 9, 1, 9, 3]
+    sampler = LengthSortedSampler(lengths)
+    assert list(sampler) == list(sampler) == [1, 3, 0, 4, 2]
+    assert len(sampler) == 5
+
+
+@pytest.mark.parametrize(
+    ("captions", "expected"),
+    [
+        ([["a", "dog", "on", "the", "left"]], True),
+        ([["a", "dog"], ["his", "right", "hand"]], True),
+        ([["a", "dog"], ["a", "bright", "leftover"]], False),
+        ([], False),
+    ],
+)
+def test_left_and_right_are_noticed_in_any_caption(captions, expected):
+    assert mentions_side(captions) is expected
+
+
+def test_the_mirror_image_is_drawn_half_the_time_but_never_where_it_would_lie():
+    views = np.zeros((2, 2, 4, 3), dtype=np.float16)
+    views[:, 1] = 1
+    captions = [[["a", "dog"]], [["a", "dog", "on", "the", "left"]]]
+    dataset = FeatureDataset(views, [[[1, 5, 2]]] * 2, [not mentions_side(tokens) for tokens in captions])
+    torch.manual_seed(0)
+    drawn = np.array([[int(dataset[index].features[0, 0]) for index in range(2)] for _ in range(200)])
+    assert 60 < drawn[:, 0].sum() < 140
+    assert drawn[:, 1].sum() == 0
+
+
+def test_a_loader_gives_every_photo_its_own_features_and_captions():
+    captions = random_captions(21)
+    features = np.arange(21, dtype=np.float16)[:, None, None, None] * np.ones((1, 1, 4, 3), dtype=np.float16)
+    dataset = FeatureDataset(features, captions, [True] * 21)
+    assert dataset.lengths() == [max(map(len, photo)) for photo in captions]
+    sampler = SortishSampler(dataset.lengths(), batch_size=4, seed=0)
+    seen = []
+    for batch in DataLoader(dataset, 4, sampler=sampler, collate_fn=pad_collate):
+        for index, grid, rows in zip(batch.indices.tolist(), batch.features, batch.captions.tolist(), strict=True):
+            seen.append(index)
+            assert (grid == index).all()
+            assert [[token for token in row if token != PAD] for row in rows][: len(captions[index])] == captions[index]
+    assert sorted(seen) == list(range(21))

@@ -1,0 +1,95 @@
+"""Words, their order and their ids."""
+
+import random
+
+import pytest
+
+from captioning.vocabulary import END, PAD, SPECIAL_TOKENS, START, UNK, Vocabulary, tokenize
+
+CAPTIONS = [caption.split() for caption in ["a dog runs", "a dog and a cat", "the cat sleeps", "a bird"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("A dog runs .", ["a", "dog", "runs"]),
+        ('Two DOGS, one ball; "go!" (fast)', ["two", "dogs", "one", "ball", "go", "fast"]),
+        ("a man's t-shirt", ["a", "man", "s", "t", "shirt"]),
+        ("number 42 on a 4x4", ["number", "42", "on", "a", "4x4"]),
+        ("a café in Zürich", ["a", "caf", "in", "z", "rich"]),
+        ("犬が走る 🐕", []),
+        ("  \t\r\n ", []),
+        ("<start> a dog <unk>", ["start", "a", "dog", "unk"]),
+    ],
+)
+def test_tokens_are_lower_case_runs_of_ascii_letters_and_digits(text, tokens):
+    assert tokenize(text) == tokens
+
+
+def test_tokenizing_twice_changes_nothing():
+    tokens = tokenize("The man's 2 DOGS — in the café!")
+    assert tokenize(" ".join(tokens)) == tokens
+
+
+@pytest.mark.parametrize(
+    ("min_frequency", "words"),
+    [
+        (1, ["a", "cat", "dog", "and", "bird", "runs", "sleeps", "the"]),
+        (2, ["a", "cat", "dog"]),
+        (3, ["a"]),
+        (5, []),
+    ],
+)
+def test_holds_the_words_that_are_frequent_enough_most_frequent_first(min_frequency, words):
+    assert Vocabulary.from_captions(CAPTIONS, min_frequency).words == [*SPECIAL_TOKENS, *words]
+
+
+def test_does_not_depend_on_the_order_of_the_captions():
+    expected = Vocabulary.from_captions(CAPTIONS, 1).words
+    for seed in range(5):
+        assert Vocabulary.from_captions(random.Random(seed).sample(CAPTIONS, len(CAPTIONS)), 1).words == expected
+
+
+def test_known_words_come_back_and_unknown_ones_become_unk():
+    vocabulary = Vocabulary.from_captions(CAPTIONS, 1)
+    for caption in CAPTIONS:
+        ids = vocabulary.encode(caption)
+        assert (ids[0], ids[-1]) == (START, END)
+        assert min(ids[1:-1]) >= len(SPECIAL_TOKENS)
+        assert vocabulary.decode(ids) == caption
+    assert vocabulary.encode(["a", "zebra"])[2] == UNK
+    assert vocabulary.decode(vocabulary.encode(["a", "zebra"])) == ["a", "<unk>"]
+    assert vocabulary.encode([]) == [START, END]
+
+
+def test_decoding_stops_at_the_end_and_drops_padding():
+    vocabulary = Vocabulary.from_captions(CAPTIONS, 1)
+    ids = vocabulary.encode(["a", "dog"])
+    assert vocabulary.decode([*ids, PAD, PAD, *ids]) == ["a", "dog"]
+    assert vocabulary.decode([PAD, *ids[:-1]]) == ["a", "dog"]
+
+
+def test_ids_are_places_in_the_list():
+    vocabulary = Vocabulary.from_captions(CAPTIONS, 1)
+    assert len(vocabulary) == len(vocabulary.words)
+    assert vocabulary.encode(vocabulary.words)[1:-1] == list(range(len(vocabulary)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["a", "dog"],
+        list(SPECIAL_TOKENS[:3]),
+        ["<start>", "<pad>", "<end>", "<unk>", "a"],
+        [*SPECIAL_TOKENS, "a", "dog", "a"],
+        [*SPECIAL_TOKENS, "<pad>"],
+        [*SPECIAL_TOKENS, 7],
+        [*SPECIAL_TOKENS, ["a"]],
+        [*SPECIAL_TOKENS, None],
+        "<pad><start><end><unk>",
+    ],
+)
+def test_refuses_a_list_that_is_no_vocabulary(words):
+    with pytest.raises(ValueError, match="a vocabulary"):
+        Vocabulary(words)
