@@ -17,7 +17,13 @@ from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.model.model import ModelConfig
 from captioning.training.settings import StageSettings
-from captioning.training.stages import Run, record_scores, train_first_stage
+from captioning.training.stages import Run, train
+
+# The reference's second stage.
+STAGE_2 = StageSettings(epochs=10, batch_size=5, learning_rate=1e-4, schedule="one-cycle", trained_blocks=3)
+# Settings that both stages share, and those that each has of its own.
+SHARED = ("label_smoothing", "attention_weight", "gradient_clip", "mirror")
+OWN = ("epochs", "batch_size", "learning_rate", "schedule")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,17 +50,41 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--feature-dropout", type=float, default=defaults.feature_dropout)
     model.add_argument("--min-frequency", type=int, default=5, help="rarer words of the train captions become <unk>")
 
-    stage = parser.add_argument_group("stage 1: encoder frozen")
-    settings = StageSettings()
-    stage.add_argument("--epochs", type=int, default=settings.epochs)
-    stage.add_argument("--batch-size", type=int, default=settings.batch_size, help="photos, each with all its captions")
-    stage.add_argument("--learning-rate", type=float, default=settings.learning_rate)
-    stage.add_argument("--schedule", choices=["constant", "one-cycle"], default=settings.schedule)
-    stage.add_argument("--label-smoothing", type=float, default=settings.label_smoothing)
-    stage.add_argument("--attention-weight", type=float, default=settings.attention_weight)
-    stage.add_argument("--gradient-clip", type=float, default=settings.gradient_clip)
-    stage.add_argument("--mirror", action="store_true", help="train on mirror images too")
+    shared = parser.add_argument_group("both stages")
+    first, second = StageSettings(), STAGE_2
+    shared.add_argument("--stages", type=int, choices=[1, 2], default=2, help="how many to run")
+    shared.add_argument("--label-smoothing", type=float, default=first.label_smoothing)
+    shared.add_argument("--attention-weight", type=float, default=first.attention_weight, help="doubly stochastic term")
+    shared.add_argument("--gradient-clip", type=float, default=first.gradient_clip)
+    shared.add_argument("--mirror", action="store_true", help="train on mirror images too")
+
+    stage = parser.add_argument_group("stage 1: encoder frozen, its features cached")
+    stage.add_argument("--epochs", type=int, default=first.epochs)
+    stage.add_argument("--batch-size", type=int, default=first.batch_size, help="photos, each with all its captions")
+    stage.add_argument("--learning-rate", type=float, default=first.learning_rate)
+    stage.add_argument("--schedule", choices=["constant", "one-cycle"], default=first.schedule)
+
+    stage = parser.add_argument_group("stage 2: the encoder's last blocks trained too")
+    stage.add_argument("--stage2-epochs", type=int, default=second.epochs)
+    stage.add_argument("--stage2-batch-size", type=int, default=second.batch_size)
+    stage.add_argument("--stage2-learning-rate", type=float, default=second.learning_rate)
+    stage.add_argument("--stage2-schedule", choices=["constant", "one-cycle"], default=second.schedule)
+    stage.add_argument("--trained-blocks", type=int, default=second.trained_blocks, help="counted from the last")
+    stage.add_argument("--smallest-crop", type=float, default=second.smallest_crop, help="share of a photo's area")
     return parser
+
+
+def read_stages(arguments: argparse.Namespace) -> list[StageSettings]:
+    """The settings of the stages to run."""
+    shared = {name: getattr(arguments, name) for name in SHARED}
+    first = StageSettings(**shared, **{name: getattr(arguments, name) for name in OWN})
+    second = StageSettings(
+        **shared,
+        **{name: getattr(arguments, f"stage2_{name}") for name in OWN},
+        trained_blocks=arguments.trained_blocks,
+        smallest_crop=arguments.smallest_crop,
+    )
+    return [first, second][: arguments.stages]
 
 
 def read_config(parser: argparse.ArgumentParser, path: Path) -> None:
@@ -87,11 +117,10 @@ def main() -> int:
     )
     try:
         model = ModelConfig(**{field.name: getattr(arguments, field.name) for field in fields(ModelConfig)})
-        stage = StageSettings(**{field.name: getattr(arguments, field.name) for field in fields(StageSettings)})
+        stages = read_stages(arguments)
         dataset = read_dataset(arguments.data)
         print(dataset.describe())
-        train_first_stage(dataset, model, stage, arguments.min_frequency, run)
-        record_scores(run.output, dataset)
+        train(dataset, model, stages, arguments.min_frequency, run)
     except (CaptioningError, ValueError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,7 @@ from captioning.data.loaders import (
     Item,
     LengthSortedSampler,
     SortishSampler,
+    longest_captions,
     mentions_side,
     pad_collate,
 )
@@ -43,8 +44,8 @@ def test_a_batch_holds_its_photos_from_the_longest_caption_to_the_shortest():
     assert sorted(batch.indices.tolist()) == list(range(9))
     assert longest == sorted(longest, reverse=True)
     assert batch.captions.shape == (9, max(len(item.captions) for item in items), longest[0])
-    for index, features, rows in zip(batch.indices, batch.features, batch.captions, strict=True):
-        assert torch.equal(features, items[index].features.float())
+    for index, features, rows in zip(batch.indices, batch.inputs, batch.captions, strict=True):
+        assert torch.equal(features, items[index].inputs)
         captions = items[index].captions
         for row, caption in enumerate(rows.tolist()):
             expected = captions[row] if row < len(captions) else []
@@ -108,7 +109,7 @@ def test_the_mirror_image_is_drawn_half_the_time_but_never_where_it_would_lie():
     captions = [[["a", "dog"]], [["a", "dog", "on", "the", "left"]]]
     dataset = FeatureDataset(views, [[[1, 5, 2]]] * 2, [not mentions_side(tokens) for tokens in captions])
     torch.manual_seed(0)
-    drawn = np.array([[int(dataset[index].features[0, 0]) for index in range(2)] for _ in range(200)])
+    drawn = np.array([[int(dataset[index].inputs[0, 0]) for index in range(2)] for _ in range(200)])
     assert 60 < drawn[:, 0].sum() < 140
     assert drawn[:, 1].sum() == 0
 
@@ -117,11 +118,12 @@ def test_a_loader_gives_every_photo_its_own_features_and_captions():
     captions = random_captions(21)
     features = np.arange(21, dtype=np.float16)[:, None, None, None] * np.ones((1, 1, 4, 3), dtype=np.float16)
     dataset = FeatureDataset(features, captions, [True] * 21)
-    assert dataset.lengths() == [max(map(len, photo)) for photo in captions]
-    sampler = SortishSampler(dataset.lengths(), batch_size=4, seed=0)
+    lengths = longest_captions(captions)
+    assert lengths == [max(map(len, photo)) for photo in captions]
+    sampler = SortishSampler(lengths, batch_size=4, seed=0)
     seen = []
     for batch in DataLoader(dataset, 4, sampler=sampler, collate_fn=pad_collate):
-        for index, grid, rows in zip(batch.indices.tolist(), batch.features, batch.captions.tolist(), strict=True):
+        for index, grid, rows in zip(batch.indices.tolist(), batch.inputs, batch.captions.tolist(), strict=True):
             seen.append(index)
             assert (grid == index).all()
             assert [[token for token in row if token != PAD] for row in rows][: len(captions[index])] == captions[index]

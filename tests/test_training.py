@@ -1,12 +1,12 @@
 """`train.py` for real, at small scale: a few photos, a small encoder, a few epochs."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from captioning import Captioner
-from captioning.checkpoint import read_info
+from captioning.checkpoint import load_checkpoint, read_info
+from captioning.model.encoder import ImageEncoder
 from captioning.training.task import cross_entropy, doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT
@@ -22,6 +23,8 @@ from tests.helpers import make_photos
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
 SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4"]
+STAGES = ["--epochs", "2", "--schedule", "one-cycle", "--mirror", "--stage2-epochs", "2", "--stage2-batch-size", "4"]
+STAGES += ["--trained-blocks", "2", "--smallest-crop", "0.8"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def run(command: list[str]) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    done = run(train(data, folder, "--epochs", "3", "--mirror", "--schedule", "one-cycle"))
+    done = run(train(data, folder, *STAGES))
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -60,32 +63,55 @@ def trained(data, tmp_path_factory) -> Path:
 def test_writes_a_checkpoint_with_its_story(trained, data):
     info = read_info(trained / "model.safetensors")
     assert info.training["dataset"] == {"name": "Flickr8k, Kaggle edition", "train": 18, "dev": 3, "test": 3}
-    [stage] = info.training["stages"]
-    assert stage["settings"]["epochs"] == 3
-    scores = [epoch["bleu4"] for epoch in stage["epochs"]]
-    # The table ends with the epoch whose weights these are, the best of all.
-    assert scores[-1] == max(scores)
+    for number, stage in enumerate(info.training["stages"], start=1):
+        assert stage["stage"] == number
+        assert stage["settings"]["epochs"] == 2
+        # The table ends with the epoch that was kept, the best of its stage.
+        scores = [epoch["bleu4"] for epoch in stage["epochs"]]
+        assert scores[-1] == max(scores)
     assert [row["beam_size"] for row in info.training["scores"]["test"]] == [1, 3, 5]
     assert Captioner.from_checkpoint(info.path)(data / "Images" / "0.png").text
 
 
 @pytest.mark.slow
-def test_a_run_killed_and_resumed_equals_one_that_was_not(trained, data, tmp_path):
-    flags = ["--epochs", "3", "--mirror", "--schedule", "one-cycle"]
-    process = subprocess.Popen(
-        train(data, tmp_path, *flags), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+def test_the_first_stage_leaves_the_encoder_and_the_second_trains_its_last_blocks(trained):
+    pretrained = ImageEncoder("tf_efficientnet_lite0", 64, pretrained=True).state_dict()
+    changed = []
+    for number in (1, 2):
+        found = load_checkpoint(trained / "state" / f"stage{number}.safetensors")[0].encoder.state_dict()
+        changed.append(
+            {name for name in found if not torch.allclose(found[name], pretrained[name], rtol=1e-3, atol=1e-4)}
+        )
+    assert changed[0] == set()
+    assert changed[1]
+    assert all(
+        name.startswith(("backbone.blocks.5", "backbone.blocks.6", "backbone.conv_head", "backbone.bn2"))
+        for name in changed[1]
     )
-    while not (tmp_path / "state" / "last.ckpt").is_file():
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_run_killed_and_resumed_equals_one_that_was_not(trained, data, tmp_path, stage):
+    state = tmp_path / "state" / f"stage{stage}.ckpt"
+    process = subprocess.Popen(
+        train(data, tmp_path, *STAGES), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not state.is_file():
         assert process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    resumed = run(train(data, tmp_path, *flags, "--resume"))
+    assert not (tmp_path / "model.safetensors").exists()
+    resumed = run(train(data, tmp_path, *STAGES, "--resume"))
     assert resumed.returncode == 0, resumed.stderr
-    states = [torch.load(folder / "state" / "last.ckpt", weights_only=True) for folder in (trained, tmp_path)]
-    expected, found = (state["state_dict"] for state in states)
-    assert states[0]["global_step"] == states[1]["global_step"]
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    for number in (1, 2):
+        states = [
+            torch.load(folder / "state" / f"stage{number}.ckpt", weights_only=True) for folder in (trained, tmp_path)
+        ]
+        expected, found = (state["state_dict"] for state in states)
+        assert states[0]["global_step"] == states[1]["global_step"]
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
     expected, found = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
@@ -95,7 +121,8 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
     (tmp_path / "unknown.toml").write_text("colour = 3")
     (tmp_path / "broken.toml").write_text("epochs = = 3")
     cases = {
-        "an output that is there already": train(data, trained),
+        "a run that is there already": train(data, trained),
+        "an output that is there already": [*train(data, trained), "--state", str(tmp_path / "new")],
         "nothing to resume": train(data, tmp_path, "--resume"),
         "no data": train(tmp_path / "nowhere", tmp_path),
         "no frequent word": [*train(data, tmp_path), "--min-frequency", "1000"],
@@ -117,7 +144,10 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
 def test_the_default_checkpoints_settings_are_the_files(captioner):
     stage = captioner.info.training["stages"][0]
     assert "--config configs/flickr8k-efficientnet-lite2.toml" in captioner.info.training["command"]
-    assert json.dumps(stage["settings"])
+    settings = tomllib.loads((ROOT / "configs" / "flickr8k-efficientnet-lite2.toml").read_text())
+    assert {name: settings[name] for name in settings.keys() & stage["settings"].keys()}.items() <= stage[
+        "settings"
+    ].items()
     assert captioner.info.config.encoder == "tf_efficientnet_lite2"
 
 

@@ -1,12 +1,15 @@
 """Photos' features and tokenized captions in batches."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
+from torchvision.transforms import RandomResizedCrop
 
+from captioning.images import open_image, to_pixels
 from captioning.vocabulary import PAD
 
 # Words that a mirror image would make untrue.
@@ -14,21 +17,22 @@ SIDES = frozenset({"left", "right"})
 
 
 class Item(NamedTuple):
-    """A photo: its place in the split, features (L, D) and captions as lists of ids."""
+    """A photo: its place in the split, features (L, D) or pixels (3, S, S), and captions as lists of ids."""
 
     index: int
-    features: torch.Tensor
+    inputs: torch.Tensor
     captions: list[list[int]]
 
 
 class Batch(NamedTuple):
-    """N photos in order of falling caption length: places in the split (N,), features (N, L, D), captions (N, K, T).
+    """N photos in order of falling caption length: places in the split (N,), inputs (N, …), captions (N, K, T).
 
-    Captions are padded with `<pad>`; a photo with fewer than K captions has rows of nothing else.
+    Inputs are features or pixels, as the data set gives them. Captions are padded with `<pad>`; a photo with fewer
+    than K captions has rows of nothing else.
     """
 
     indices: torch.Tensor
-    features: torch.Tensor
+    inputs: torch.Tensor
     captions: torch.Tensor
 
 
@@ -50,11 +54,48 @@ class FeatureDataset(Dataset):
     def __getitem__(self, index: int) -> Item:
         views = self.features.shape[1] if self.may_mirror[index] else 1
         view = int(torch.randint(views, ()))
-        return Item(index, torch.from_numpy(np.array(self.features[index, view])), self.captions[index])
+        return Item(index, torch.from_numpy(self.features[index, view].astype(np.float32)), self.captions[index])
 
-    def lengths(self) -> list[int]:
-        """The length of each photo's longest caption: what its place in a batch costs."""
-        return [max(len(caption) for caption in captions) for captions in self.captions]
+
+class PhotoDataset(Dataset):
+    """Photos beside encoded captions, for training the encoder too.
+
+    Args:
+        photos: the files.
+        captions: for every photo its captions as lists of ids.
+        may_mirror: for every photo whether its mirror image may be drawn.
+        image_size: height and width of the pixels.
+        smallest_crop: the least share of its area that a random crop keeps; 1 keeps the whole photo.
+    """
+
+    def __init__(
+        self,
+        photos: list[Path],
+        captions: list[list[list[int]]],
+        may_mirror: list[bool],
+        image_size: int,
+        smallest_crop: float,
+    ):
+        self.photos, self.captions, self.may_mirror = photos, captions, may_mirror
+        self.image_size, self.smallest_crop = image_size, smallest_crop
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, index: int) -> Item:
+        photo = open_image(self.photos[index])
+        if self.smallest_crop < 1:
+            top, left, height, width = RandomResizedCrop.get_params(photo, [self.smallest_crop, 1.0], [0.9, 1.1])
+            photo = photo.crop((left, top, left + width, top + height))
+        pixels = to_pixels(photo, self.image_size)
+        if self.may_mirror[index] and torch.rand(()) < 0.5:
+            pixels = pixels.flip(-1)
+        return Item(index, pixels, self.captions[index])
+
+
+def longest_captions(captions: Sequence[Sequence[Sequence[int]]]) -> list[int]:
+    """The length of each photo's longest caption: what its place in a batch costs."""
+    return [max(len(caption) for caption in photo) for photo in captions]
 
 
 def mentions_side(captions: Sequence[Sequence[str]]) -> bool:
@@ -71,8 +112,7 @@ def pad_collate(items: Sequence[Item]) -> Batch:
     for photo, item in enumerate(items):
         for row, caption in enumerate(item.captions):
             captions[photo, row, : len(caption)] = torch.tensor(caption)
-    features = torch.stack([item.features for item in items]).float()
-    return Batch(torch.tensor([item.index for item in items]), features, captions)
+    return Batch(torch.tensor([item.index for item in items]), torch.stack([item.inputs for item in items]), captions)
 
 
 class LengthSortedSampler(Sampler[int]):

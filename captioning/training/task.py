@@ -15,13 +15,15 @@ GREEDY = SearchOptions(beam_size=1)
 
 
 class CaptioningTask(lightning.LightningModule):
-    """Teacher forcing on cached features; dev captions generated greedily after every epoch.
+    """Teacher forcing on cached features, or on pixels where blocks of the encoder are trained too.
+
+    The captions of the dev split are generated greedily after every epoch.
 
     Logs `train_loss`, `valid_loss` (cross-entropy alone, so that settings can be compared), `top5` (share of
     reference words among the five likeliest) and `bleu4`.
 
     Args:
-        model: what is trained; its encoder stays as it is.
+        model: what is trained.
         vocabulary: its words.
         settings: of the stage.
         references: for every dev photo its tokenized captions.
@@ -41,12 +43,20 @@ class CaptioningTask(lightning.LightningModule):
         self.seed = seed
         self._generated: dict[int, list[str]] = {}
 
-    def on_train_epoch_start(self) -> None:
-        # Each epoch has its own seed, so that a resumed run draws what an uninterrupted one does.
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    # Each epoch has its own seed, so that a resumed run draws what an uninterrupted one does. It is set where the
+    # epoch before ends, since Lightning fetches the first batch before it says that an epoch starts.
+
+    def on_train_start(self) -> None:
+        self._seed_epoch(self.current_epoch)
+
+    def on_train_epoch_end(self) -> None:
+        self._seed_epoch(self.current_epoch + 1)
+
+    def _seed_epoch(self, epoch: int) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        logits, attention = self.model.decoder(batch.features, batch.captions)
+        logits, attention = self.model.decoder(self._features(batch), batch.captions)
         targets = batch.captions[:, :, 1:]
         loss = cross_entropy(logits, targets, self.settings.label_smoothing)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets))
@@ -54,15 +64,19 @@ class CaptioningTask(lightning.LightningModule):
         return loss + self.settings.attention_weight * doubly_stochastic_penalty(attention, targets)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        logits, _ = self.model.decoder(batch.features, batch.captions)
+        features = self._features(batch)
+        logits, _ = self.model.decoder(features, batch.captions)
         targets = batch.captions[:, :, 1:]
         words = targets != PAD
         top5 = (logits.topk(5, dim=-1).indices == targets.unsqueeze(-1)).any(dim=-1)[words].float().mean()
         scores = {"valid_loss": cross_entropy(logits, targets, 0.0), "top5": 100 * top5}
         self.log_dict(scores, batch_size=int(words.sum()))
-        found = beam_search(self.model.decoder, batch.features, GREEDY)
+        found = beam_search(self.model.decoder, features, GREEDY)
         for index, hypotheses in zip(batch.indices.tolist(), found, strict=True):
             self._generated[index] = self.vocabulary.decode(hypotheses[0].tokens)
+
+    def _features(self, batch: Batch) -> torch.Tensor:
+        return self.model.encoder(batch.inputs) if self.settings.trained_blocks else batch.inputs
 
     def on_validation_epoch_end(self) -> None:
         indices = sorted(self._generated)
