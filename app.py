@@ -7,6 +7,7 @@ streamlit run app.py -- --photos DIR
 import argparse
 import hashlib
 import html
+import io
 import re
 import sys
 from dataclasses import dataclass
@@ -73,9 +74,7 @@ def main() -> None:
             return
         version = Version(checkpoint.path, checkpoint.path.stat().st_mtime_ns)
         caption = describe(version, photo, beam_size)
-        if st.session_state.get("shown") != (photo.key, caption.text):
-            st.session_state.shown = (photo.key, caption.text)
-            st.session_state.word = 1
+        begin_at_first_word(photo, caption)
         step_through(photo.title, caption, draw_attention(version, photo, beam_size), load_captioner(version).device)
     except CaptioningError as error:
         st.error(as_text(str(error)), icon=":material/error:")
@@ -207,6 +206,15 @@ def show_title(info: CheckpointInfo) -> None:
     )
 
 
+def begin_at_first_word(photo: Photo, caption: Caption) -> None:
+    """Go to the first word of a caption that was not on the page in the run before."""
+    shown = (photo.key, caption.text)
+    # Streamlit forgets the slider's word in a run that does not draw it, as after a photo that cannot be read.
+    if st.session_state.get("shown") != shown or "word" not in st.session_state:
+        st.session_state.shown = shown
+        st.session_state.word = 1
+
+
 @st.fragment
 def step_through(title: str, caption: Caption, pictures: list[bytes], device: torch.device) -> None:
     """The caption's words, one of them current, with what the model saw and thought for it."""
@@ -285,8 +293,12 @@ def load_captioner(version: Version) -> Captioner:
     return Captioner.from_checkpoint(version.path)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def load_photo(title: str, source: Path | bytes) -> Photo:
+    if isinstance(source, bytes):
+        source = io.BytesIO(source)
+        # What messages call it.
+        source.name = title
     image = open_image(source)
     return Photo(title, image, hashlib.sha256(image.tobytes()).hexdigest())
 

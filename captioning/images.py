@@ -13,6 +13,8 @@ from captioning.errors import ImageError
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
+# More than any encoder or screen shows; larger photos are made smaller, so that keeping a few costs little.
+MAX_SIDE = 2048
 # Pillow reads more, some of it by running Ghostscript (EPS) or before its size can be checked (ICO).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
@@ -22,7 +24,8 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
     """Open a photo as upright 8-bit RGB.
 
     The EXIF orientation is applied, transparency is composed on white, and 16-bit, floating-point, palette,
-    grayscale and CMYK photos are converted. Of an animation the first frame is taken.
+    grayscale and CMYK photos are converted. Of an animation the first frame is taken. A photo with a side of over
+    2,048 pixels is made smaller.
 
     Raises:
         ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels.
@@ -38,7 +41,9 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(name, image.size)
-                return _to_rgb(ImageOps.exif_transpose(image))
+                photo = _to_rgb(ImageOps.exif_transpose(image))
+                photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+                return photo
     except ImageError:
         raise
     except Image.DecompressionBombError:

@@ -57,7 +57,8 @@ def current_word(app: AppTest) -> str:
 
 
 def picture(app: AppTest) -> str:
-    return app.get("imgs")[-1].proto.imgs[0].url
+    [large] = [image.proto.imgs[0] for image in app.image if "attention" in image.proto.imgs[0].alt]
+    return large.url
 
 
 def errors(app: AppTest) -> list[str]:

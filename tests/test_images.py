@@ -211,3 +211,14 @@ def test_pixels_are_the_whole_photo_squeezed_into_a_square(photos):
     pixels = to_pixels(left_red, 10)
     assert (pixels[:, :, :3] == torch.tensor([255, 0, 0])[:, None, None]).all()
     assert (pixels[:, :, 7:] == torch.tensor([0, 0, 255])[:, None, None]).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((4096, 1024), (2048, 512)), ((300, 6000), (102, 2048)), ((2048, 9), (2048, 9))]
+)
+def test_large_photos_are_made_smaller_in_proportion(size, expected):
+    file = io.BytesIO()
+    Image.new("RGB", size, "red").save(file, "PNG")
+    photo = open_image(file.getvalue())
+    assert photo.size == expected
+    assert photo.getpixel((0, 0)) == (255, 0, 0)
