@@ -19,12 +19,17 @@ from tests.conftest import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+# Generous, for the machine may be busy with other things.
+PATIENCE = 60_000
 RESIDENT_LIMIT = 1.2 * 1024**3
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
+
+
+expect.set_options(timeout=PATIENCE)
 
 
 class Server:
@@ -77,10 +82,9 @@ def browser():
 @pytest.fixture
 def page(browser, server) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(PATIENCE)
     page.goto(server.url)
-    # The first of all tests waits for the model to be loaded.
-    expect(page.locator(".sentence")).to_be_visible(timeout=60_000)
+    expect(page.locator(".sentence")).to_be_visible()
     yield page
     page.close()
 
