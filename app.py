@@ -25,10 +25,12 @@ from captioning.images import PHOTO_SUFFIXES
 from captioning.inference.captioner import EncodedPhotos
 from captioning.visualize.attention import attention_overlay
 from captioning.visualize.pictures import fit, thumbnail, to_jpeg
+from captioning.vocabulary import END, SPECIAL_TOKENS
 
 MAX_BEAM_SIZE = 10
 DISPLAY_SIZE = 1000
 THUMBNAIL_SIZE = 160
+END_TOKEN = SPECIAL_TOKENS[END]
 
 STYLE = """
 <style>
@@ -41,6 +43,8 @@ STYLE = """
 .sentence span { padding: 0.05em 0.22em; border-radius: 0.35em; }
 .sentence .now { background: #6d28d9; color: #ffffff; }
 .sentence .end { opacity: 0.65; font-size: 0.6em; }
+.word { font-size: 2.2rem; font-weight: 600; line-height: 1.2; margin: -0.4rem 0 0; }
+.word span { font-size: 1.1rem; font-weight: 400; opacity: 0.8; margin-left: 0.3rem; }
 .likely { display: grid; grid-template-columns: max-content 1fr max-content; gap: 0.4rem 0.8rem; align-items: center; }
 .likely .bar { background: rgba(128, 118, 160, 0.22); border-radius: 0.3rem; height: 0.8rem; }
 .likely .bar div { background: #8b5cf6; border-radius: 0.3rem; height: 100%; min-width: 2px; }
@@ -199,10 +203,11 @@ def describe_scores(info: CheckpointInfo) -> str:
 def show_title(info: CheckpointInfo) -> None:
     st.markdown("#### Show, Attend and Tell")
     dataset = info.training.get("dataset", {})
+    name = dataset.get("name", "an unnamed data set")
+    subjects = " of people and dogs, mostly outdoors: of anything else it makes what it can" if "Flickr" in name else ""
     st.caption(
-        f"How a neural network describes a photo, and where it looks for each word. It learned from "
-        f"{dataset.get('train', 0):,} photos of people and dogs, mostly outdoors; of anything else it makes the best "
-        "it can."
+        "A neural network describes a photo, and shows where it looks for each word. "
+        f"It learned from {dataset.get('train', 0):,} photos{subjects} ({as_text(name)})."
     )
 
 
@@ -250,29 +255,31 @@ def show_sentence(caption: Caption, current: int) -> None:
     words = []
     for index, step in enumerate(caption.steps):
         classes = " ".join(name for name, on in (("now", index == current), ("end", step.end)) if on)
-        words.append(f'<span class="{classes}">{html.escape("end" if step.end else step.word)}</span>')
+        words.append(f'<span class="{classes}">{html.escape(spoken(step.word))}</span>')
     st.html(f'<p class="sentence">{" ".join(words)}</p>')
 
 
 def show_word(step: Step) -> None:
-    st.metric(
-        "The caption ends here" if step.end else "The model says",
-        as_text("end" if step.end else step.word),
-        f"{step.probability:.0%} sure",
-        delta_color="off",
-        delta_arrow="off",
-        help="The probability of this word, given the photo and the words before it.",
+    st.markdown(
+        "**The caption ends here**" if step.end else "**The model says**",
+        help="The percentage is the probability of this word, given the photo and the words before it.",
     )
-    st.markdown("**What it could have said**", help="The likeliest words at this step.")
+    st.html(f'<p class="word">{html.escape(spoken(step.word))} <span>{step.probability:.0%}</span></p>')
+    st.markdown("**What it could have said**", help="The likeliest words at this step, with their probabilities.")
     rows = []
     for word, probability in step.alternatives:
         said = "said" if word == step.word else ""
         rows.append(
-            f'<div class="{said}">{html.escape(word)}</div>'
+            f'<div class="{said}">{html.escape(spoken(word))}</div>'
             f'<div class="bar"><div style="width:{probability:.1%}"></div></div>'
             f'<div class="share {said}">{probability:.0%}</div>'
         )
     st.html(f'<div class="likely">{"".join(rows)}</div>')
+
+
+def spoken(word: str) -> str:
+    """The word as it is shown: the end token is named without its brackets."""
+    return "end" if word == END_TOKEN else word
 
 
 def show_timing(caption: Caption, device: torch.device) -> None:

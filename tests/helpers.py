@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from captioning.errors import CaptioningError
+from captioning.model.decoder import AttentionDecoder
 from captioning.model.model import CaptioningModel, ModelConfig
 
 TINY = ModelConfig(
@@ -38,6 +39,25 @@ def tiny_model(vocabulary_size: int = 12, seed: int = 0, config: ModelConfig = T
     """A model with random weights, the same for the same seed."""
     torch.manual_seed(seed)
     return CaptioningModel(config, vocabulary_size).eval()
+
+
+def random_decoder(vocabulary_size: int, seed: int = 0, neck_size: int | None = 5) -> AttentionDecoder:
+    """A small decoder for features of six channels, whose weights are large enough for its choices to be far apart."""
+    torch.manual_seed(seed)
+    decoder = AttentionDecoder(
+        vocabulary_size=vocabulary_size,
+        encoder_channels=6,
+        neck_size=neck_size,
+        embedding_size=8,
+        attention_size=7,
+        decoder_size=9,
+        dropout=0.5,
+        feature_dropout=0.3,
+    ).eval()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.normal_(0, 0.8)
+    return decoder
 
 
 def make_photos(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -9,27 +9,16 @@ import torch
 from captioning.inference.beam_search import NEVER_GENERATED, SearchOptions, beam_search
 from captioning.model.decoder import AttentionDecoder
 from captioning.vocabulary import END
+from tests.helpers import random_decoder
 from tests.plain_search import exhaustive_search, plain_beam_search
 
 CHANNELS, CELLS = 6, 4
 
 
-def random_decoder(vocabulary_size: int, seed: int) -> AttentionDecoder:
-    """A small decoder whose choices are far enough apart for captions of many lengths."""
-    torch.manual_seed(seed)
-    decoder = AttentionDecoder(
-        vocabulary_size=vocabulary_size,
-        encoder_channels=CHANNELS,
-        neck_size=5,
-        embedding_size=8,
-        attention_size=7,
-        decoder_size=9,
-        dropout=0.5,
-        feature_dropout=0.3,
-    ).eval()
+def willing_decoder(vocabulary_size: int, seed: int) -> AttentionDecoder:
+    """A random decoder that likes to end, for captions of many lengths."""
+    decoder = random_decoder(vocabulary_size, seed)
     with torch.no_grad():
-        for parameter in decoder.parameters():
-            parameter.normal_(0, 0.8)
         decoder.output.bias[END] = 1.0
     return decoder
 
@@ -37,7 +26,7 @@ def random_decoder(vocabulary_size: int, seed: int) -> AttentionDecoder:
 @pytest.mark.parametrize("beam_size", [1, 2, 3, 5, 10])
 @pytest.mark.parametrize("seed", range(5))
 def test_equals_plain_search_hypothesis_for_hypothesis(beam_size, seed):
-    decoder = random_decoder(30, seed)
+    decoder = willing_decoder(30, seed)
     features = torch.randn(7, CELLS, CHANNELS)
     options = SearchOptions(beam_size=beam_size, max_steps=12)
     for photo, found in zip(features, beam_search(decoder, features, options), strict=True):
@@ -48,7 +37,7 @@ def test_equals_plain_search_hypothesis_for_hypothesis(beam_size, seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_equals_exhaustive_search_when_nothing_needs_pruning(seed):
-    decoder = random_decoder(7, seed)
+    decoder = willing_decoder(7, seed)
     features = torch.randn(2, CELLS, CHANNELS)
     options = SearchOptions(beam_size=400, max_steps=4)
     for photo, found in zip(features, beam_search(decoder, features, options), strict=True):
@@ -59,7 +48,7 @@ def test_equals_exhaustive_search_when_nothing_needs_pruning(seed):
 
 
 def test_every_hypothesis_accounts_for_itself():
-    decoder = random_decoder(30, 0)
+    decoder = willing_decoder(30, 0)
     options = SearchOptions(beam_size=4, max_steps=9)
     for found in beam_search(decoder, torch.randn(5, CELLS, CHANNELS), options):
         assert len(found) == options.beam_size
@@ -88,7 +77,7 @@ def test_every_hypothesis_accounts_for_itself():
 
 
 def test_comes_back_with_unfinished_hypotheses_when_none_can_end():
-    decoder = random_decoder(30, 1)
+    decoder = willing_decoder(30, 1)
     with torch.no_grad():
         decoder.output.bias[END] = -1e4
     for found in beam_search(decoder, torch.randn(3, CELLS, CHANNELS), SearchOptions(beam_size=3, max_steps=6)):
@@ -97,7 +86,7 @@ def test_comes_back_with_unfinished_hypotheses_when_none_can_end():
 
 
 def test_a_caption_has_at_least_one_word():
-    decoder = random_decoder(30, 2)
+    decoder = willing_decoder(30, 2)
     with torch.no_grad():
         decoder.output.bias[END] = 1e4
     for found in beam_search(decoder, torch.randn(3, CELLS, CHANNELS), SearchOptions(beam_size=3)):
@@ -105,7 +94,7 @@ def test_a_caption_has_at_least_one_word():
 
 
 def test_a_batch_gives_what_its_members_give_alone():
-    decoder = random_decoder(30, 3)
+    decoder = willing_decoder(30, 3)
     features = torch.randn(6, CELLS, CHANNELS)
     options = SearchOptions(beam_size=4, max_steps=12)
     alone = [beam_search(decoder, photo.unsqueeze(0), options)[0] for photo in features]

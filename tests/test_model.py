@@ -8,10 +8,9 @@ from torch import nn
 
 from captioning.errors import CheckpointError
 from captioning.images import open_image, to_pixels
-from captioning.model.decoder import AttentionDecoder
 from captioning.model.encoder import PACKAGED_WEIGHTS, ImageEncoder
 from captioning.model.model import MAX_SIZE, CaptioningModel, ModelConfig
-from tests.helpers import TINY, refused, tiny_model
+from tests.helpers import TINY, random_decoder, refused, tiny_model
 
 CHANNELS, CELLS, WORDS = 6, 4, 20
 
@@ -25,31 +24,13 @@ CAPTIONS = torch.tensor(
 )
 
 
-def random_decoder(neck_size: int | None = 5) -> AttentionDecoder:
-    torch.manual_seed(0)
-    decoder = AttentionDecoder(
-        vocabulary_size=WORDS,
-        encoder_channels=CHANNELS,
-        neck_size=neck_size,
-        embedding_size=8,
-        attention_size=7,
-        decoder_size=9,
-        dropout=0.5,
-        feature_dropout=0.3,
-    ).eval()
-    with torch.no_grad():
-        for parameter in decoder.parameters():
-            parameter.normal_(0, 0.8)
-    return decoder
-
-
 def random_pixels(count: int, size: int = 64) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8, generator=torch.manual_seed(1))
 
 
 @pytest.fixture
 def decoder():
-    return random_decoder()
+    return random_decoder(WORDS)
 
 
 @pytest.fixture
@@ -64,7 +45,7 @@ def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
 @pytest.mark.parametrize("neck_size", [None, 5])
 @torch.inference_mode()
 def test_teacher_forcing_gives_what_calling_step_by_hand_gives(features, neck_size):
-    decoder = random_decoder(neck_size)
+    decoder = random_decoder(WORDS, neck_size=neck_size)
     logits, attention = decoder(features, CAPTIONS)
     assert logits.shape == (3, 2, 5, WORDS)
     assert attention.shape == (3, 2, 5, CELLS)
