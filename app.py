@@ -35,11 +35,11 @@ END_TOKEN = SPECIAL_TOKENS[END]
 STYLE = """
 <style>
 .block-container { padding-top: 2.6rem; padding-bottom: 1rem; max-width: 1500px; }
-.st-key-picture img { max-height: calc(100vh - 17rem); width: auto !important; max-width: 100%; border-radius: 0.6rem; }
+.st-key-picture img { border-radius: 0.6rem; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 .st-key-gallery button { min-height: 1.7rem; padding: 0 0.1rem; }
 .st-key-gallery button p { font-size: 0.78rem; }
-.sentence { font-size: 1.9rem; line-height: 1.45; margin: 0 0 0.4rem; }
+.sentence { font-size: 1.9rem; line-height: 1.45; margin: 0 0 0.4rem -0.22em; }
 .sentence span { padding: 0.05em 0.22em; border-radius: 0.35em; }
 .sentence .now { background: #6d28d9; color: #ffffff; }
 .sentence .end { opacity: 0.65; font-size: 0.6em; }
@@ -50,6 +50,11 @@ STYLE = """
 .likely .bar div { background: #8b5cf6; border-radius: 0.3rem; height: 100%; min-width: 2px; }
 .likely .said { font-weight: 700; }
 .likely .share { font-variant-numeric: tabular-nums; text-align: right; }
+@media (min-width: 1800px) {
+  .sentence { font-size: 2.3rem; }
+  .word { font-size: 2.8rem; }
+  .likely { font-size: 1.2rem; }
+}
 </style>
 """
 
@@ -79,6 +84,7 @@ def main() -> None:
         version = Version(checkpoint.path, checkpoint.path.stat().st_mtime_ns)
         caption = describe(version, photo, beam_size)
         begin_at_first_word(photo, caption)
+        fit_on_screen(photo)
         step_through(photo.title, caption, draw_attention(version, photo, beam_size), load_captioner(version).device)
     except CaptioningError as error:
         st.error(as_text(str(error)), icon=":material/error:")
@@ -201,7 +207,7 @@ def describe_scores(info: CheckpointInfo) -> str:
 
 
 def show_title(info: CheckpointInfo) -> None:
-    st.markdown("#### Show, Attend and Tell")
+    st.subheader("Show, Attend and Tell", anchor=False)
     dataset = info.training.get("dataset", {})
     name = dataset.get("name", "an unnamed data set")
     subjects = " of people and dogs, mostly outdoors: of anything else it makes what it can" if "Flickr" in name else ""
@@ -218,6 +224,13 @@ def begin_at_first_word(photo: Photo, caption: Caption) -> None:
     if st.session_state.get("shown") != shown or "word" not in st.session_state:
         st.session_state.shown = shown
         st.session_state.word = 1
+
+
+def fit_on_screen(photo: Photo) -> None:
+    """Draw the picture as large as the window allows, with the caption above it in sight."""
+    ratio = photo.image.width / photo.image.height
+    width = f"min(100%, max(16rem, (100vh - 17rem) * {ratio:.4f}))"
+    st.html(f"<style>.st-key-picture img {{ width: {width} !important; }}</style>")
 
 
 @st.fragment

@@ -126,7 +126,7 @@ def test_a_person_uploads_a_photo_moves_the_slider_and_steps_through_the_words(p
     at_1 = captioner(path, SearchOptions(beam_size=1))
     expect(page.locator(".sentence")).to_have_text(re.compile(rf"^\s*{at_1.text} end\s*$"))
 
-    page.locator("h4").click()
+    page.get_by_role("heading").click()
     words, pictures = [current(page)], [picture(page)]
     for _ in at_1.steps[1:]:
         press(page, "ArrowRight")

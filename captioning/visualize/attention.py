@@ -8,20 +8,21 @@ from PIL import Image
 COLOR_MAP = "inferno"
 # How far the photo is dimmed where the model did not look.
 DIMMED = 0.45
+# A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
+FULL_STRENGTH = 4
 
 
-def attention_overlay(photo: Image.Image, attention: np.ndarray, *, opacity: float = 0.6) -> Image.Image:
+def attention_overlay(photo: Image.Image, attention: np.ndarray, *, opacity: float = 0.5) -> Image.Image:
     """The photo with a heat map of one word's attention.
 
-    The map is scaled by its highest weight, so that the brightest place is where the model looked most, however
-    widely it looked.
+    The brightest place is where the model looked most; where it looked everywhere alike, all stays dim.
 
     Args:
         photo: RGB.
         attention: weights (rows, columns).
         opacity: of the colour where the weight is highest; 0 leaves the photo's own colours.
     """
-    strength = _enlarge(attention / attention.max(), photo.size)
+    strength = _enlarge(attention / max(attention.max(), FULL_STRENGTH / attention.size), photo.size)
     color = matplotlib.colormaps[COLOR_MAP](0.25 + 0.65 * strength)[..., :3] * 255
     pixels = np.asarray(photo, dtype=np.float32)
     lit = pixels * (DIMMED + (1 - DIMMED) * strength[..., np.newaxis])
