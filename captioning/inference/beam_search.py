@@ -30,7 +30,7 @@ class SearchOptions:
 
     beam_size: int = 5
     max_steps: int = 30
-    length_penalty: float = 0.7
+    length_penalty: float = 0.5
     alternatives: int = 5
 
 
