@@ -34,8 +34,9 @@ END_TOKEN = SPECIAL_TOKENS[END]
 
 STYLE = """
 <style>
-.block-container { padding-top: 2.6rem; padding-bottom: 1rem; max-width: 1500px; }
-.st-key-picture img { border-radius: 0.6rem; }
+.block-container { padding-top: 2.6rem; padding-bottom: 1rem; max-width: 1700px; }
+.st-key-picture div { width: 100% !important; max-width: 100% !important; }
+.st-key-picture img { border-radius: 0.6rem; max-width: 100% !important; }
 [data-stale="true"] { opacity: 1 !important; transition: none !important; }
 .st-key-gallery button { min-height: 1.7rem; padding: 0 0.1rem; }
 .st-key-gallery button p { font-size: 0.78rem; }
