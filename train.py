@@ -13,6 +13,7 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+from captioning.arguments import Parser
 from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.model.model import ModelConfig
@@ -27,9 +28,7 @@ OWN = ("epochs", "batch_size", "learning_rate", "schedule")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
     parser.add_argument("--config", type=Path, help="TOML file of settings, named as the flags")
     parser.add_argument("--output", type=Path, default=Path("checkpoints/model.safetensors"))
@@ -95,7 +94,7 @@ def read_config(parser: argparse.ArgumentParser, path: Path) -> None:
         parser.error(f"{path} cannot be read as settings ({error})")
     known = {action.dest for action in parser._actions}
     for name in settings.keys() - known:
-        parser.error(f"{path} sets {name!r}, which is no setting: see --help")
+        parser.error(f"{path} sets {name!r}, which is no setting")
     parser.set_defaults(**settings)
 
 
@@ -118,11 +117,14 @@ def main() -> int:
     try:
         model = ModelConfig(**{field.name: getattr(arguments, field.name) for field in fields(ModelConfig)})
         stages = read_stages(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
         dataset = read_dataset(arguments.data)
         print(dataset.describe())
         train(dataset, model, stages, arguments.min_frequency, run)
-    except (CaptioningError, ValueError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
+    except CaptioningError as error:
+        print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nStopped. To go on, add --resume: {run.command} --resume", file=sys.stderr)

@@ -5,21 +5,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from captioning.arguments import Parser
 from captioning.checkpoint import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError, DatasetError
 from captioning.inference.beam_search import SearchOptions
 from captioning.inference.captioner import Captioner
 
 MAX_BEAM_SIZE = 100
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one sentence, without the usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see --help.\n")
 
 
 def beam_size(text: str) -> int:

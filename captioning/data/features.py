@@ -92,7 +92,7 @@ def _fill(
 ) -> None:
     device = next(model.parameters()).device
     size, views = model.config.image_size, features.shape[1]
-    model.eval()
+    model.encoder.eval()
     batches = [missing[start : start + CPU_BATCH_SIZE] for start in range(0, len(missing), CPU_BATCH_SIZE)]
     with (
         torch.inference_mode(),

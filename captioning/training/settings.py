@@ -36,8 +36,8 @@ class StageSettings:
 
     def __post_init__(self):
         if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError("a stage has at least one epoch and one photo in a batch.")
+            raise ValueError("a stage has at least one epoch and one photo in a batch")
         if not (self.learning_rate > 0 and self.gradient_clip > 0 and self.attention_weight >= 0):
-            raise ValueError("learning rate and gradient clip must be above 0, the attention weight not below.")
+            raise ValueError("learning rate and gradient clip must be above 0, the attention weight not below")
         if not (0 <= self.label_smoothing < 1 and 0 < self.smallest_crop <= 1 and self.trained_blocks >= 0):
-            raise ValueError("label smoothing lies in [0, 1), the smallest crop in (0, 1], trained blocks from 0 up.")
+            raise ValueError("label smoothing lies in [0, 1), the smallest crop in (0, 1], trained blocks from 0 up")

@@ -161,6 +161,8 @@ def _fit(task: CaptioningTask, train_split: Split, dev_split: Split, record: dic
         num_sanity_val_steps=0,
     )
     lengths = [longest_captions(split.captions) for split in (train_set, dev_set)]
+    # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode, without dropout.
+    task.model.train()
     trainer.fit(
         task,
         _loader(train_set, SortishSampler(lengths[0], settings.batch_size, run.seed), settings.batch_size),
