@@ -1,5 +1,7 @@
 """The data and photos that tests share."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,19 @@ def photos() -> Path:
 def captioner() -> Captioner:
     """The default checkpoint."""
     return Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
+
+
+@pytest.fixture
+def run_main(monkeypatch, capsys):
+    """Runs a command's `main` in this process; gives exit code, standard output and standard error."""
+
+    def run(main: Callable[[], int], *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        try:
+            code = main()
+        except SystemExit as stopped:
+            code = stopped.code
+        out, error = capsys.readouterr()
+        return code, out, error
+
+    return run

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,19 +16,9 @@ from tests.conftest import ROOT
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs the command line in this process; gives exit code, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["captioning", *map(str, arguments)])
-        try:
-            code = main()
-        except SystemExit as stopped:
-            code = stopped.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def command(run_main):
+    """Runs `python -m captioning` with arguments."""
+    return partial(run_main, main)
 
 
 def test_prints_a_caption(command, captioner, photos):
