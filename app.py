@@ -230,7 +230,7 @@ def begin_at_first_word(photo: Photo, caption: Caption) -> None:
 def fit_on_screen(photo: Photo) -> None:
     """Draw the picture as large as the window allows, with the caption above it in sight."""
     ratio = photo.image.width / photo.image.height
-    width = f"min(100%, max(16rem, (100vh - 17rem) * {ratio:.4f}))"
+    width = f"min(100%, max(16rem, (100vh - 19rem) * {ratio:.4f}))"
     st.html(f"<style>.st-key-picture img {{ width: {width} !important; }}</style>")
 
 
