@@ -85,6 +85,7 @@ def page(browser, server) -> Iterator[Page]:
     page.set_default_timeout(PATIENCE)
     page.goto(server.url)
     expect(page.locator(".sentence")).to_be_visible()
+    page.wait_for_function("document.querySelector('.st-key-picture img')?.naturalHeight > 0")
     yield page
     page.close()
 
