@@ -314,7 +314,7 @@ def load_captioner(version: Version) -> Captioner:
     return Captioner.from_checkpoint(version.path)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def load_photo(title: str, source: Path | bytes) -> Photo:
     if isinstance(source, bytes):
         source = io.BytesIO(source)
@@ -339,7 +339,7 @@ def describe(version: Version, photo: Photo, beam_size: int) -> Caption:
     return load_captioner(version).describe(encode(version, photo), SearchOptions(beam_size=beam_size))[0]
 
 
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Photo: attrgetter("key")})
+@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs={Photo: attrgetter("key")})
 def draw_attention(version: Version, photo: Photo, beam_size: int) -> list[bytes]:
     """For each word the photo with the model's attention over it."""
     image = fit(photo.image, DISPLAY_SIZE)

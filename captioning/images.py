@@ -14,7 +14,7 @@ from captioning.errors import ImageError
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
 # More than any encoder or screen shows; larger photos are made smaller, so that keeping a few costs little.
-MAX_SIDE = 2048
+MAX_SIDE = 1280
 # Pillow reads more, some of it by running Ghostscript (EPS) or before its size can be checked (ICO).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
@@ -25,7 +25,7 @@ def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
 
     The EXIF orientation is applied, transparency is composed on white, and 16-bit, floating-point, palette,
     grayscale and CMYK photos are converted. Of an animation the first frame is taken. A photo with a side of over
-    2,048 pixels is made smaller.
+    1,280 pixels is made smaller.
 
     Raises:
         ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels.
