@@ -5,7 +5,7 @@ caption = Captioner.from_checkpoint("checkpoints/flickr8k-efficientnet-lite2.saf
 print(caption.text)
 """
 
-from captioning.errors import CaptioningError, CheckpointError, DatasetError, ImageError
+from captioning.errors import CaptioningError, CheckpointError, DatasetError, ImageError, PrefixError
 from captioning.images import open_image
 from captioning.inference.beam_search import SearchOptions
 from captioning.inference.caption import Caption, Step
@@ -18,6 +18,7 @@ __all__ = [
     "CheckpointError",
     "DatasetError",
     "ImageError",
+    "PrefixError",
     "SearchOptions",
     "Step",
     "open_image",

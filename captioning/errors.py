@@ -15,3 +15,7 @@ class CheckpointError(CaptioningError):
 
 class DatasetError(CaptioningError):
     """A data set folder that is missing something, or holds nothing to use."""
+
+
+class PrefixError(CaptioningError):
+    """Words that a caption was asked to begin with, and cannot."""

@@ -1,5 +1,7 @@
 """Searches written as plainly as can be, for one photo at a time, to hold the fast one against."""
 
+from collections.abc import Sequence
+
 import torch
 
 from captioning.inference.beam_search import NEVER_GENERATED, SearchOptions
@@ -26,11 +28,17 @@ def _rank(found: list[tuple[list[int], float]], options: SearchOptions) -> list[
 
 @torch.inference_mode()
 def plain_beam_search(
-    decoder: AttentionDecoder, features: torch.Tensor, options: SearchOptions
+    decoder: AttentionDecoder, features: torch.Tensor, options: SearchOptions, prefix: Sequence[int] = ()
 ) -> list[tuple[list[int], float]]:
-    """Hypotheses (tokens, log-probability) of one photo, best first; features (L, D)."""
-    beam, finished = [([], 0.0)], []
-    for _ in range(options.max_steps):
+    """Hypotheses (tokens, log-probability) of one photo that begin with the prefix, best first; features (L, D)."""
+    begun, total = [], 0.0
+    for token in prefix:
+        total += float(_next_log_probabilities(decoder, features, begun)[token])
+        begun.append(token)
+    if begun and begun[-1] == END:
+        return [(begun, total)]
+    beam, finished = [(begun, total)], []
+    for _ in range(options.max_steps - len(begun)):
         candidates = []
         for tokens, total in beam:
             values = _next_log_probabilities(decoder, features, tokens).tolist()

@@ -1,14 +1,16 @@
 """The batched beam search against plain ones."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from captioning.inference.beam_search import NEVER_GENERATED, SearchOptions, beam_search
+from captioning.inference.beam_search import NEVER_GENERATED, BeamSearch, SearchOptions, beam_search
+from captioning.inference.beam_tree import Fate, build_tree
 from captioning.model.decoder import AttentionDecoder
-from captioning.vocabulary import END
+from captioning.vocabulary import END, PAD, UNK
 from tests.helpers import random_decoder
 from tests.plain_search import exhaustive_search, plain_beam_search
 
@@ -102,3 +104,76 @@ def test_a_batch_gives_what_its_members_give_alone():
         assert [h.tokens for h in together] == [h.tokens for h in single]
         for one, other in zip(together, single, strict=True):
             np.testing.assert_allclose(one.attention, other.attention, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_from_prefixes_equals_plain_search_and_says_them(beam_size, seed):
+    decoder = willing_decoder(30, seed)
+    prefixes = [[], [7], [4, 29, 4], [9, END], [5, 6, 7, 8, 9, 10, 11, 12]]
+    features = torch.randn(len(prefixes), CELLS, CHANNELS)
+    options = SearchOptions(beam_size=beam_size, max_steps=8)
+    results = beam_search(decoder, features, options, prefixes)
+    for photo, prefix, found in zip(features, prefixes, results, strict=True):
+        expected = plain_beam_search(decoder, photo, options, prefix)
+        assert [hypothesis.tokens for hypothesis in found] == [tokens for tokens, _ in expected]
+        np.testing.assert_allclose([h.log_probability for h in found], [total for _, total in expected], rtol=1e-4)
+        for hypothesis in found:
+            assert hypothesis.tokens[: len(prefix)] == prefix
+            assert hypothesis.log_probability == pytest.approx(hypothesis.token_log_probabilities.sum(), rel=1e-4)
+
+
+def test_the_beginning_of_a_greedy_caption_leads_to_the_same_caption():
+    decoder = willing_decoder(30, 4)
+    features = torch.randn(1, CELLS, CHANNELS)
+    options = SearchOptions(beam_size=1, max_steps=12)
+    [[caption]] = beam_search(decoder, features, options)
+    for length in range(len(caption.tokens) + 1):
+        [[again]] = beam_search(decoder, features, options, [caption.tokens[:length]])
+        assert again.tokens == caption.tokens
+        assert again.log_probability == pytest.approx(caption.log_probability, rel=1e-5)
+        np.testing.assert_allclose(again.attention, caption.attention, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("prefix", [[END], [5, END, 6], [UNK], [5, PAD], [5] * 13])
+def test_a_prefix_that_no_caption_can_begin_with_is_refused(prefix):
+    with pytest.raises(ValueError, match="prefix"):
+        beam_search(willing_decoder(30, 0), torch.randn(1, CELLS, CHANNELS), SearchOptions(max_steps=12), [prefix])
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_tree_tells_how_the_search_went(beam_size, seed):
+    decoder = willing_decoder(30, seed)
+    words = [str(token) for token in range(30)]
+    options = SearchOptions(beam_size=beam_size, max_steps=9)
+    features = torch.randn(3, CELLS, CHANNELS)
+    search = BeamSearch(decoder, features, replace(options, keep_tree=True)).run()
+    for photo, found in enumerate(beam_search(decoder, features, options)):
+        tree = build_tree(search, photo, words)
+        by_prefix = {
+            tree.prefix(step, index): candidate
+            for step, candidates in enumerate(tree.steps)
+            for index, candidate in enumerate(candidates)
+        }
+        finals = {prefix: candidate for prefix, candidate in by_prefix.items() if candidate.final}
+        expected = {tuple(map(str, hypothesis.tokens)): hypothesis for hypothesis in found}
+        assert finals.keys() == expected.keys()
+        for prefix, candidate in finals.items():
+            assert candidate.score == pytest.approx(expected[prefix].score, rel=1e-5)
+        best = tuple(map(str, found[0].tokens))
+        for prefix, candidate in by_prefix.items():
+            assert (candidate.fate == Fate.WON) == (best[: len(prefix)] == prefix)
+            ends_well = any(final[: len(prefix)] == prefix for final in finals)
+            assert (candidate.fate in (Fate.WON, Fate.FINISHED)) == ends_well
+            continued = any(other[:-1] == prefix for other in by_prefix)
+            if candidate.fate == Fate.DROPPED:
+                assert not continued
+            parent = by_prefix[prefix[:-1]].log_probability if len(prefix) > 1 else 0.0
+            assert candidate.log_probability == pytest.approx(parent + np.log(candidate.probability), rel=1e-4)
+        for candidates in tree.steps:
+            kept = [candidate.log_probability for candidate in candidates if candidate.fate != Fate.DROPPED]
+            missed = [candidate.log_probability for candidate in candidates if candidate.fate == Fate.DROPPED]
+            assert 1 <= len(kept) <= beam_size
+            assert missed
+            assert min(kept) >= max(missed)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from captioning import Captioner, SearchOptions, open_image
+from captioning import Captioner, PrefixError, SearchOptions, open_image
 from captioning.inference.beam_search import beam_search
+from tests.helpers import refused
 from tests.plain_search import plain_beam_search
 
 
@@ -73,3 +74,25 @@ def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_s
 def test_loading_a_checkpoint_twice_gives_the_same_captions(captioner, photos):
     again = Captioner.from_checkpoint(captioner.info.path)
     assert again(photos / "astronaut.png").as_dict()["words"] == captioner(photos / "astronaut.png").as_dict()["words"]
+
+
+def test_a_caption_can_be_made_to_begin_with_the_runner_up(captioner, photos):
+    encoded = captioner.encode([open_image(photos / "astronaut.png")])
+    options = SearchOptions(beam_size=3)
+    said = [step.word for step in captioner.describe(encoded, options)[0].steps]
+    for index, step in enumerate(captioner.describe(encoded, options)[0].steps):
+        word, probability = next(each for each in step.alternatives if each[0] != step.word)
+        if index == 0 and word == "<end>":
+            continue
+        prefix = [*said[:index], word]
+        [caption] = captioner.describe(encoded, options, [prefix])
+        assert [step.word for step in caption.steps][: len(prefix)] == prefix
+        assert caption.steps[index].probability == pytest.approx(probability, rel=1e-4)
+        assert math.prod(step.probability for step in caption.steps) == pytest.approx(math.exp(caption.log_probability))
+
+
+@pytest.mark.parametrize("prefix", [["zyzzyva"], ["<unk>"], ["<end>"], ["a", "<pad>"], ["a"] * 31, ["a", "<end>", "a"]])
+def test_words_that_a_caption_cannot_begin_with_are_told_in_one_sentence(captioner, photos, prefix):
+    encoded = captioner.encode([open_image(photos / "rocket.jpg")])
+    with refused(PrefixError):
+        captioner.describe(encoded, SearchOptions(beam_size=1), [prefix])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from captioning.inference.beam_tree import BeamTree
+
 
 @dataclass(frozen=True)
 class Step:
@@ -49,11 +51,13 @@ class Caption:
         steps: its words, `<end>` last unless the step limit cut it off.
         hypotheses: all final hypotheses, best first; the first is this caption.
         seconds: what it took.
+        tree: the search itself, if it was asked to be kept.
     """
 
     steps: tuple[Step, ...]
     hypotheses: tuple[RankedCaption, ...]
     seconds: Seconds
+    tree: BeamTree | None = None
 
     @property
     def text(self) -> str:

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from captioning.checkpoint import CheckpointInfo, load_checkpoint
+from captioning.errors import PrefixError
 from captioning.images import open_image, to_pixels
-from captioning.inference.beam_search import Hypothesis, SearchOptions, beam_search
+from captioning.inference.beam_search import BeamSearch, Hypothesis, SearchOptions
+from captioning.inference.beam_tree import BeamTree, build_tree
 from captioning.inference.caption import Caption, RankedCaption, Seconds, Step
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
-from captioning.vocabulary import END
+from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,60 @@ class Captioner:
         features = torch.cat([self.model.encoder(part.to(self.device)) for part in pixels.split(batch)])
         return EncodedPhotos(features, time.perf_counter() - started)
 
-    def describe(self, photos: EncodedPhotos, options: SearchOptions | None = None) -> list[Caption]:
-        """Search the captions of encoded photos."""
+    def describe(
+        self,
+        photos: EncodedPhotos,
+        options: SearchOptions | None = None,
+        prefixes: Sequence[Sequence[str]] | None = None,
+    ) -> list[Caption]:
+        """Search the captions of encoded photos.
+
+        Args:
+            photos: from `encode`.
+            options: how to search.
+            prefixes: for each photo the words its caption begins with; `<end>` may be the last of several.
+
+        Raises:
+            PrefixError: a prefix has a word that the vocabulary lacks, or that cannot stand there.
+        """
+        options = options or SearchOptions()
         started = time.perf_counter()
-        found = beam_search(self.model.decoder, photos.features, options or SearchOptions())
+        search = BeamSearch(self.model.decoder, photos.features, options, self._tokens(prefixes, options)).run()
+        found = search.hypotheses()
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
-        return [self._caption(hypotheses, seconds) for hypotheses in found]
+        words = self.info.vocabulary.words
+        return [
+            self._caption(hypotheses, seconds, build_tree(search, photo, words) if options.keep_tree else None)
+            for photo, hypotheses in enumerate(found)
+        ]
 
-    def _caption(self, hypotheses: list[Hypothesis], seconds: Seconds) -> Caption:
+    def _tokens(self, prefixes: Sequence[Sequence[str]] | None, options: SearchOptions) -> list[list[int]] | None:
+        """Ids of the words that captions are to begin with."""
+        if prefixes is None:
+            return None
+        vocabulary = self.info.vocabulary
+        tokens = []
+        for prefix in prefixes:
+            ended = bool(prefix) and prefix[-1] == SPECIAL_TOKENS[END]
+            words = prefix[:-1] if ended else prefix
+            ids = vocabulary.encode(words)[1:] if ended else vocabulary.encode(words)[1:-1]
+            for word, token in zip(words, ids, strict=False):
+                if token == UNK or word in SPECIAL_TOKENS:
+                    raise PrefixError(f"A caption cannot begin with {word!r}, which this model has no word for.")
+            if ended and not words:
+                raise PrefixError("A caption has at least one word: let it say something before it ends.")
+            if len(ids) > options.max_steps:
+                raise PrefixError(f"A caption cannot begin with more than {options.max_steps} words.")
+            tokens.append(ids)
+        return tokens
+
+    def _caption(self, hypotheses: list[Hypothesis], seconds: Seconds, tree: BeamTree | None) -> Caption:
         ranked = tuple(
             RankedCaption(self._text(hypothesis), hypothesis.log_probability, hypothesis.score)
             for hypothesis in hypotheses
         )
-        return Caption(self._steps(hypotheses[0]), ranked, seconds)
+        return Caption(self._steps(hypotheses[0]), ranked, seconds, tree)
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return " ".join(self.info.vocabulary.decode(hypothesis.tokens))
