@@ -2,93 +2,106 @@
 
 streamlit run app.py
 streamlit run app.py -- --photos DIR
+streamlit run app.py -- --data DIR
 """
 
 import argparse
 import hashlib
-import html
 import io
-import re
+import random
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 import streamlit as st
-import torch
 from PIL import Image
 
-from captioning import Caption, Captioner, CaptioningError, SearchOptions, Step, open_image
-from captioning.checkpoint import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, CheckpointInfo, list_checkpoints, read_info
+from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
+from captioning.checkpoint import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, list_checkpoints, read_info
+from captioning.data.datasets import CaptionDataset, Example, read_dataset
 from captioning.data.gallery import folder_photos, sample_photos
 from captioning.images import PHOTO_SUFFIXES
 from captioning.inference.captioner import EncodedPhotos
-from captioning.visualize.attention import attention_overlay
-from captioning.visualize.pictures import fit, thumbnail, to_jpeg
-from captioning.vocabulary import END, SPECIAL_TOKENS
+from captioning.visualize import card, components
+from captioning.visualize.address import read_address
+from captioning.visualize.attention import LOOKS
+from captioning.visualize.export import FORMATS, Scene, file_name
+from captioning.visualize.pictures import thumbnail, to_jpeg
+from captioning.visualize.player.story import Told, tell
+from captioning.visualize.tables import hypothesis_rows, width_rows
+from captioning.visualize.text import as_markdown, number, spoken
+from captioning.visualize.tree.description import describe_tree
+from captioning.vocabulary import tokenize
 
 MAX_BEAM_SIZE = 10
-DISPLAY_SIZE = 1000
 THUMBNAIL_SIZE = 160
-END_TOKEN = SPECIAL_TOKENS[END]
-
-STYLE = """
-<style>
-.block-container { padding-top: 2.6rem; padding-bottom: 1rem; max-width: 1700px; }
-.st-key-picture div { width: 100% !important; max-width: 100% !important; }
-.st-key-picture img { border-radius: 0.6rem; max-width: 100% !important; }
-[data-stale="true"] { opacity: 1 !important; transition: none !important; }
-.st-key-gallery button { min-height: 1.7rem; padding: 0 0.1rem; }
-.st-key-gallery button p { font-size: 0.78rem; }
-.sentence { font-size: 1.9rem; line-height: 1.45; margin: 0 0 0.4rem -0.22em; }
-.sentence span { padding: 0.05em 0.22em; border-radius: 0.35em; }
-.sentence .now { background: #6d28d9; color: #ffffff; }
-.sentence .end { opacity: 0.65; font-size: 0.6em; }
-.word { font-size: 2.2rem; font-weight: 600; line-height: 1.2; margin: -0.4rem 0 0; }
-.word span { font-size: 1.1rem; font-weight: 400; opacity: 0.8; margin-left: 0.3rem; }
-.likely { display: grid; grid-template-columns: max-content 1fr max-content; gap: 0.4rem 0.8rem; align-items: center; }
-.likely .bar { background: rgba(128, 118, 160, 0.22); border-radius: 0.3rem; height: 0.8rem; }
-.likely .bar div { background: #8b5cf6; border-radius: 0.3rem; height: 100%; min-width: 2px; }
-.likely .said { font-weight: 700; }
-.likely .share { font-variant-numeric: tabular-nums; text-align: right; }
-@media (min-width: 1800px) {
-  .sentence { font-size: 2.3rem; }
-  .word { font-size: 2.8rem; }
-  .likely { font-size: 1.2rem; }
-}
-</style>
-"""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo on the page: what to call it, its pixels, and a key that is the same for the same pixels."""
-
-    title: str
-    image: Image.Image
-    key: str
+SPLITS = ("dev", "test")
+STYLE = Path(__file__).parent / ".streamlit" / "page.css"
+# Samples that show what the published data sets do not.
+UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket": "a rocket"}
+# What the field's words mean, in a sentence or two.
+LOG_PROBABILITY = (
+    "Log-probability is the logarithm of a caption's probability, which is that of its words multiplied; "
+    "nearer to 0 is likelier."
+)
+BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
+BEAM_SEARCH = (
+    "At each step every kept prefix is continued by every word, and the best of them all, as many as the beam is wide, "
+    "are kept. The number in a box is the log-probability of the whole prefix."
+)
+SCORE = (
+    "What the final hypotheses are ranked by: log-probability / length ^ {}, the length-normalised log-probability. "
+    "Without it short captions would win, for every word more makes a caption less likely."
+)
+CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
+BLEU = "BLEU-n: how many sequences of up to n words the captions share with those that people wrote; 0 to 100."
 
 
 def main() -> None:
     st.set_page_config("Show, Attend and Tell", page_icon=":material/center_focus_strong:", layout="wide")
     st.html(STYLE)
     try:
-        gallery = load_gallery(read_arguments())
+        library = load_library(read_arguments())
+        take_over_address(library)
         with st.sidebar:
-            photo = choose_photo(gallery)
-            beam_size = choose_beam_size()
-            checkpoint = choose_checkpoint()
-        show_title(checkpoint)
-        if photo is None:
+            photo = choose_photo(library)
+            st.slider("Beam width", 1, MAX_BEAM_SIZE, key="beam_size", help=BEAM_WIDTH)
+            version = choose_checkpoint()
+        view = choose_view(library)
+        for notice in st.session_state.notices:
+            st.warning(as_markdown(notice), icon=":material/link_off:")
+        if photo:
+            begin_again_with_another(version, photo)
+        if photo or view == "model":
+            VIEWS[view].show(version, photo)
+        else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
-            return
-        version = Version(checkpoint.path, checkpoint.path.stat().st_mtime_ns)
-        caption = describe(version, photo, beam_size)
-        begin_at_first_word(photo, caption)
-        fit_on_screen(photo)
-        step_through(photo.title, caption, draw_attention(version, photo, beam_size), load_captioner(version).device)
+        write_address()
     except CaptioningError as error:
-        st.error(as_text(str(error)), icon=":material/error:")
+        show_error(error)
+
+
+# What is on offer
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo on the page.
+
+    Attributes:
+        title: what to call it.
+        image: its pixels.
+        key: the same for the same pixels.
+        references: its reference captions, if it comes from a data set.
+    """
+
+    title: str
+    image: Image.Image
+    key: str
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,18 @@ class Version:
     modified: int
 
 
+@dataclass(frozen=True)
+class Library:
+    """The photos on offer: titles and files of a gallery, and a data set if one was named."""
+
+    gallery: dict[str, Path]
+    dataset: CaptionDataset | None
+
+    def examples(self, split: str) -> dict[str, Example]:
+        """A split's examples by file name."""
+        return {example.photo.name: example for example in self.dataset.splits[split]} if self.dataset else {}
+
+
 class ArgumentError(CaptioningError):
     """The command line asks for something that there is not."""
 
@@ -107,38 +132,93 @@ class Arguments(argparse.ArgumentParser):
     """Tells mistakes on the page, since the command that started it is not in sight."""
 
     def error(self, message: str):
-        raise ArgumentError(f"The app was started with something it does not know ({message}): use --photos DIR.")
+        raise ArgumentError(
+            f"The app was started with something it does not know ({message}): use --photos DIR or --data DIR."
+        )
 
 
 def read_arguments() -> argparse.Namespace:
     parser = Arguments(add_help=False)
     parser.add_argument("--photos", type=Path)
+    parser.add_argument("--data", type=Path)
     return parser.parse_args(sys.argv[1:])
 
 
-def load_gallery(arguments: argparse.Namespace) -> dict[str, Path]:
-    """Titles and files: the given folder's photos, else the samples."""
-    return folder_photos(arguments.photos) if arguments.photos else sample_photos()
+def load_library(arguments: argparse.Namespace) -> Library:
+    gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
+    return Library(gallery, load_dataset(arguments.data) if arguments.data else None)
+
+
+# The address
+
+
+def take_over_address(library: Library) -> None:
+    """Set the page to what its address says, when it is opened or the browser goes back; what cannot be is told."""
+    state, asked = st.session_state, st.query_params.to_dict()
+    if asked == state.get("address"):
+        return
+    state.address = asked
+    splits = [split for split in SPLITS if library.examples(split)]
+    photos = library.examples(asked["split"]) if asked.get("split") in splits else library.gallery
+    checkpoints = [path.stem for path in list_checkpoints(CHECKPOINT_FOLDER)]
+    offers = {
+        "split": splits,
+        "photo": photos,
+        "beam": [str(width) for width in range(1, MAX_BEAM_SIZE + 1)],
+        "checkpoint": checkpoints,
+        "other": checkpoints,
+        "view": offered_views(library),
+        "look": LOOKS,
+        "word": [str(word) for word in range(1, SearchOptions().max_steps + 1)],
+    }
+    known, state.notices = read_address(asked, offers)
+    state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
+    state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
+    state.beam_size = int(known.get("beam", SearchOptions().beam_size))
+    state.word, state.look = int(known.get("word", 1)), known.get("look", next(iter(LOOKS)))
+    state.said = [asked["say"].split()[: SearchOptions().max_steps]] if asked.get("say") else []
+    state.shown = None
+
+
+def write_address() -> None:
+    """Put into the address what somebody needs who is to see the same."""
+    state = st.session_state
+    address = {}
+    if state.source == "Data set":
+        address["split"] = state.split
+    if state.source in ("Gallery", "Data set") and state.get("photo"):
+        address["photo"] = state.photo
+    address |= {"beam": str(state.beam_size), "checkpoint": state.checkpoint, "view": state.view}
+    if state.view == "compare" and state.get("other"):
+        address["other"] = state.other
+    address |= {"word": str(state.word), "look": state.look}
+    if state.said:
+        address["say"] = " ".join(state.said[-1])
+    if address != state.address:
+        st.query_params.from_dict(address)
+        state.address = address
 
 
 # The sidebar
 
 
-def choose_photo(gallery: dict[str, Path]) -> Photo | None:
-    source = st.segmented_control(
-        "Photo", ["Gallery", "Upload", "Camera"], default="Gallery", required=True, key="source", width="stretch"
-    )
+def choose_photo(library: Library) -> Photo | None:
+    sources = ["Gallery", "Data set", "Upload", "Camera"] if library.dataset else ["Gallery", "Upload", "Camera"]
+    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch")
     try:
         if source == "Gallery":
-            return choose_from_gallery(gallery)
+            return choose_from_gallery(library.gallery)
+        if source == "Data set":
+            return choose_from_dataset(library)
         if source == "Upload":
             suffixes = sorted(suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES)
             file = st.file_uploader("Your photo", type=suffixes, key="upload", help="It stays in memory.")
         else:
             file = st.camera_input("Take a photo", key="camera")
+        st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")
         return load_photo(file.name, file.getvalue()) if file else None
     except CaptioningError as error:
-        st.error(as_text(str(error)), icon=":material/error:")
+        show_error(error)
         return None
 
 
@@ -162,151 +242,288 @@ def show_thumbnails(gallery: dict[str, Path]) -> None:
         with columns[index % 3]:
             st.image(load_thumbnail(path), width="stretch", alt="")
             chosen = title == st.session_state.photo
-            st.button(
-                title,
-                key=f"photo {title}",
-                type="primary" if chosen else "secondary",
-                width="stretch",
-                on_click=st.session_state.update,
-                args=({"photo": title},),
-            )
+            kind = "primary" if chosen else "secondary"
+            choose = partial(st.session_state.update, photo=title)
+            st.button(title, key=f"photo {title}", type=kind, width="stretch", on_click=choose)
 
 
-def choose_beam_size() -> int:
-    return st.slider(
-        "Beam width",
-        1,
-        MAX_BEAM_SIZE,
-        SearchOptions().beam_size,
-        key="beam_size",
-        help="How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word.",
-    )
+def choose_from_dataset(library: Library) -> Photo | None:
+    """Browse a split, or the photos of it whose reference captions have a word."""
+    state = st.session_state
+    splits = [split for split in SPLITS if library.examples(split)]
+    split = st.segmented_control("Split", splits, required=True, key="split", width="stretch",
+                                 default=None if "split" in state else splits[0])  # fmt: skip
+    examples = library.examples(split)
+    words = set(tokenize(st.text_input("Captions with the words", key="words", placeholder="dog ball")))
+    found = [name for name, example in examples.items() if words <= set(tokenize(" ".join(example.captions)))]
+    if not found:
+        st.info(f"No photo of the {split} split has captions with {' and '.join(sorted(words))}.")
+        return None
+    if state.get("photo") not in found:
+        state.photo = found[0]
+    st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo")
+    st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
+              on_click=lambda: state.update(photo=random.choice(found)))  # fmt: skip
+    example = examples[state.photo]
+    st.image(load_thumbnail(example.photo), width="stretch", alt=state.photo)
+    return load_photo(state.photo, example.photo, example.captions)
 
 
-def choose_checkpoint() -> CheckpointInfo:
-    paths = list_checkpoints(CHECKPOINT_FOLDER)
+def choose_checkpoint() -> Version:
+    paths = {path.stem: path for path in list_checkpoints(CHECKPOINT_FOLDER)}
     if not paths:
         raise CaptioningError(f"There is no checkpoint in {CHECKPOINT_FOLDER.name}/: train one with train.py.")
-    default = paths.index(DEFAULT_CHECKPOINT) if DEFAULT_CHECKPOINT in paths else 0
-    path = st.selectbox("Checkpoint", paths, default, format_func=lambda path: path.stem, key="checkpoint")
-    info = read_info(path)
-    st.caption(as_text(describe_scores(info)))
-    return info
+    if st.session_state.get("checkpoint") not in paths:
+        default = DEFAULT_CHECKPOINT.stem
+        st.session_state.checkpoint = default if default in paths else next(iter(paths))
+    path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT)]
+    st.caption(as_markdown(card.describe_scores(read_info(path))), help=BLEU)
+    return read_version(path)
 
 
-def describe_scores(info: CheckpointInfo) -> str:
-    """What a presenter wants to know of a checkpoint, in a line."""
-    scores = info.training.get("scores", {})
-    for split in ("test", "dev"):
-        if scores.get(split):
-            widths = " · ".join(f"{row['bleu'][3]:.1f} at beam {row['beam_size']}" for row in scores[split])
-            return f"BLEU-4 on the {split} split: {widths}"
-    return "Not scored yet: see python -m captioning evaluate."
+def read_version(path: Path) -> Version:
+    return Version(path, path.stat().st_mtime_ns)
 
 
-# The page
+# The views
 
 
-def show_title(info: CheckpointInfo) -> None:
-    st.subheader("Show, Attend and Tell", anchor=False)
-    dataset = info.training.get("dataset", {})
+def choose_view(library: Library) -> str:
+    views = offered_views(library)
+    if st.session_state.get("view") not in views:
+        st.session_state.view = views[0]
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head"):
+        st.subheader("Show, Attend and Tell", anchor=False, width="content")
+        labels = {view: VIEWS[view].name for view in views}
+        return st.segmented_control(
+            "View", views, required=True, key="view", format_func=labels.get, label_visibility="collapsed"
+        )
+
+
+def offered_views(library: Library) -> list[str]:
+    return [view for view in VIEWS if view != "truth" or library.dataset]
+
+
+def begin_again_with_another(version: Version, photo: Photo) -> None:
+    """Forget the word and what the model was made to say once another photo or model is there."""
+    state, shown = st.session_state, (version, photo.key)
+    if state.shown not in (None, shown):
+        state.word, state.said = 1, []
+    state.shown = shown
+
+
+def show_subject(version: Version, photo: Photo) -> None:
+    """Say honestly what the model has seen in its training, and what it has not."""
+    dataset = load_captioner(version).info.training.get("dataset", {})
     name = dataset.get("name", "an unnamed data set")
-    subjects = " of people and dogs, mostly outdoors: of anything else it makes what it can" if "Flickr" in name else ""
-    st.caption(
-        "A neural network describes a photo, and shows where it looks for each word. "
-        f"It learned from {dataset.get('train', 0):,} photos{subjects} ({as_text(name)})."
-    )
-
-
-def begin_at_first_word(photo: Photo, caption: Caption) -> None:
-    """Go to the first word of a caption that was not on the page in the run before."""
-    shown = (photo.key, caption.text)
-    # Streamlit forgets the slider's word in a run that does not draw it, as after a photo that cannot be read.
-    if st.session_state.get("shown") != shown or "word" not in st.session_state:
-        st.session_state.shown = shown
-        st.session_state.word = 1
-
-
-def fit_on_screen(photo: Photo) -> None:
-    """Draw the picture as large as the window allows, with the caption above it in sight."""
-    ratio = photo.image.width / photo.image.height
-    width = f"min(100%, max(16rem, (100vh - 19rem) * {ratio:.4f}))"
-    st.html(f"<style>.st-key-picture img {{ width: {width} !important; }}</style>")
+    people = " of people, dogs and the outdoors" if "Flickr" in name else ""
+    learned = f"trained on {dataset.get('train', 0):,} photos{people} ({as_markdown(name)})"
+    if people and photo.title in UNLIKE_TRAINING and st.session_state.source == "Gallery":
+        unseen = UNLIKE_TRAINING[photo.title]
+        st.caption(f":material/warning: **The model was {learned}. It has never seen {unseen}: it can only guess.**")
+    else:
+        st.caption(f"A neural network describes a photo, and shows where it looks for each word. It was {learned}.")
 
 
 @st.fragment
-def step_through(title: str, caption: Caption, pictures: list[bytes], device: torch.device) -> None:
-    """The caption's words, one of them current, with what the model saw and thought for it."""
-    left, right = st.columns([3, 2], gap="large")
-    with right:
-        index = choose_word(len(caption.steps))
-        step = caption.steps[index]
-        show_word(step)
-        show_timing(caption, device)
-    with left:
-        show_sentence(caption, index)
-        with st.container(key="picture"):
-            where = f"the model's attention while choosing the word {step.word}"
-            st.image(pictures[index], width="stretch", alt=f"{title}, with {where}")
+def step_through(version: Version, photo: Photo) -> None:
+    """The caption word by word, alone or beside what the model says when it is made to say another word."""
+    state = st.session_state
+    plain = describe(version, photo, state.beam_size)
+    captions = [Told(plain)]
+    try:
+        if state.said:
+            captions = what_if(plain, describe(version, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
+    except CaptioningError as error:
+        show_error(error)
+        state.said.clear()
+    with st.container(horizontal=True, vertical_alignment="center", key="subject"):
+        show_subject(version, photo)
+        take_away(version, photo, captions)
+    if state.said:
+        show_question(state.said[-1])
+    story = tell_story(photo, captions, what_if=True)
+
+    def stay_at() -> None:
+        where = state.player["at"]
+        if where and where["story"] == story["id"]:
+            state.word, state.look = where["word"], where["look"]
+
+    def say_instead() -> None:
+        said = state.player["said"]
+        if said and said["story"] == story["id"]:
+            steps = captions[said["caption"]].caption.steps
+            state.said.append([*(step.word for step in steps[: said["index"]]), said["word"]])
+            state.word = said["index"] + 1
+
+    components.player(key="player", data=story, on_at_change=stay_at, on_said_change=say_instead)
+    show_timing(plain, load_captioner(version))
+    write_address()
 
 
-def choose_word(count: int) -> int:
-    """The index of the current word; the slider and the buttons (and arrow keys) move it."""
-
-    def move(by: int) -> None:
-        st.session_state.word = min(max(st.session_state.word + by, 1), count)
-
-    back, forward = st.columns(2, gap="small")
-    at = st.session_state.word
-    back.button("Previous", key="previous", icon=":material/arrow_back:", shortcut="Left", width="stretch",
-                disabled=at == 1, on_click=move, args=(-1,))  # fmt: skip
-    forward.button("Next", key="next", icon=":material/arrow_forward:", shortcut="Right", width="stretch",
-                   disabled=at == count, on_click=move, args=(1,))  # fmt: skip
-    return st.slider("Word", 1, count, key="word") - 1
+def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[Told]:
+    """The caption, and beside it the one that follows from another word."""
+    return [
+        Told(plain, "What it said", f"log-probability {number(plain.log_probability)}"),
+        Told(other, "What it says then", f"log-probability {number(other.log_probability)}", forced=len(prefix)),
+    ]
 
 
-def show_sentence(caption: Caption, current: int) -> None:
-    words = []
-    for index, step in enumerate(caption.steps):
-        classes = " ".join(name for name, on in (("now", index == current), ("end", step.end)) if on)
-        words.append(f'<span class="{classes}">{html.escape(spoken(step.word))}</span>')
-    st.html(f'<p class="sentence">{" ".join(words)}</p>')
+def show_question(prefix: list[str]) -> None:
+    """What the model was made to say, and the way back."""
+    words = " ".join(prefix[:-1])
+    place = f"after “{words}”" if words else "at the beginning"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Undo", icon=":material/undo:", key="undo", on_click=st.session_state.said.pop)
+        st.markdown(as_markdown(f"What if it said “{spoken(prefix[-1])}” {place}?"), help=LOG_PROBABILITY)
 
 
-def show_word(step: Step) -> None:
-    st.markdown(
-        "**The caption ends here**" if step.end else "**The model says**",
-        help="The percentage is the probability of this word, given the photo and the words before it.",
-    )
-    st.html(f'<p class="word">{html.escape(spoken(step.word))} <span>{step.probability:.0%}</span></p>')
-    st.markdown("**What it could have said**", help="The likeliest words at this step, with their probabilities.")
-    rows = []
-    for word, probability in step.alternatives:
-        said = "said" if word == step.word else ""
-        rows.append(
-            f'<div class="{said}">{html.escape(spoken(word))}</div>'
-            f'<div class="bar"><div style="width:{probability:.1%}"></div></div>'
-            f'<div class="share {said}">{probability:.0%}</div>'
-        )
-    st.html(f'<div class="likely">{"".join(rows)}</div>')
-
-
-def spoken(word: str) -> str:
-    """The word as it is shown: the end token is named without its brackets."""
-    return "end" if word == END_TOKEN else word
-
-
-def show_timing(caption: Caption, device: torch.device) -> None:
+def show_timing(caption: Caption, captioner: Captioner) -> None:
     encode, search = round(caption.seconds.encode * 1000), round(caption.seconds.search * 1000)
-    st.caption(f"{device.type.upper()} · encoded in {encode} ms · searched in {search} ms")
+    st.caption(
+        f"{captioner.device.type.upper()} · encoded in {encode} ms · searched in {search} ms · "
+        f"log-probability {number(caption.log_probability)}",
+        help=f"The encoder turns the photo into a feature grid, once; the search finds the caption. {LOG_PROBABILITY}",
+    )
 
 
-def as_text(text: str) -> str:
-    """The text with what Markdown would take for markup marked as plain."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~:$])", r"\\\1", text)
+def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
+    """Files with the caption in them; each is made when it is asked for."""
+    state = st.session_state
+    credit = f"{version.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell."
+    scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit)
+    with st.popover("Take it away", icon=":material/download:", key="take"):
+        for suffix, kind in FORMATS.items():
+            make, name = partial(kind.make, scene), file_name(scene, suffix)
+            st.download_button(kind.name, make, name, kind.mime, on_click="ignore", width="stretch", help=kind.help)
+
+
+def show_search(version: Version, photo: Photo) -> None:
+    """The tree of the search, and what it ended with."""
+    show_subject(version, photo)
+    caption = describe(version, photo, st.session_state.beam_size)
+    st.markdown(f"#### Beam search at width {st.session_state.beam_size}", help=f"{BEAM_SEARCH} {LOG_PROBABILITY}")
+    components.beam_tree(key="tree", data=describe_tree(caption.tree))
+    st.markdown("#### Final hypotheses", help=SCORE.format(SearchOptions().length_penalty))
+    st.table(hypothesis_rows(caption), hide_index=True)
+
+
+def show_comparison(version: Version, photo: Photo) -> None:
+    """The photo at every beam width, and two checkpoints side by side."""
+    show_subject(version, photo)
+    st.markdown("#### Beam widths", help=f"{LOG_PROBABILITY} The time is that of the search alone.")
+    captions = {width: describe(version, photo, width) for width in range(1, MAX_BEAM_SIZE + 1)}
+    st.table(width_rows(captions), hide_index=True)
+    st.markdown("#### Checkpoints")
+    others = {path.stem: path for path in list_checkpoints(CHECKPOINT_FOLDER) if path != version.path}
+    if not others:
+        st.info("There is no other checkpoint: put one into checkpoints/ to see two side by side.")
+        return
+    if st.session_state.get("other") not in others:
+        st.session_state.other = next(iter(others))
+    compare_checkpoints(photo, version, read_version(others[st.selectbox("Beside it", list(others), key="other")]))
+
+
+def compare_checkpoints(photo: Photo, *versions: Version) -> None:
+    found = {version.path.stem: describe(version, photo, st.session_state.beam_size) for version in versions}
+    told = [
+        Told(caption, name, f"log-probability {number(caption.log_probability)}") for name, caption in found.items()
+    ]
+    components.player(key="checkpoints", data=tell_story(photo, told))
+
+
+def show_truth(version: Version, photo: Photo) -> None:
+    """What people wrote of the photo, beside what the model says."""
+    show_subject(version, photo)
+    if not photo.references:
+        st.info("This photo comes without reference captions: choose one of the data set.")
+        return
+    # Here, so that the page does not wait for what only this view needs.
+    from captioning.evaluation.metrics import bleu
+
+    caption = describe(version, photo, st.session_state.beam_size)
+    left, right = st.columns([2, 3], gap="large")
+    left.image(photo.image, width="stretch", alt=photo.title)
+    with right:
+        st.markdown("#### The model says")
+        st.markdown(as_markdown(caption.text))
+        st.markdown("#### People wrote", help="The reference captions of this photo in the data set.")
+        st.markdown("\n".join(f"- {as_markdown(reference)}" for reference in photo.references))
+        scores = bleu([caption.text.split()], [[tokenize(reference) for reference in photo.references]])
+        st.markdown("#### BLEU of this one caption", help=BLEU)
+        for column, (n, score) in zip(st.columns(4), enumerate(scores, start=1), strict=True):
+            column.metric(f"BLEU-{n}", f"{score:.1f}")
+        st.caption(
+            "BLEU of one sentence says little: it was made for whole test sets. A good caption in other words scores "
+            "near 0, and without four words in a row that agree BLEU-4 is 0."
+        )
+
+
+def show_model(version: Version, photo: Photo | None) -> None:
+    """The checkpoint's card; it needs no photo."""
+    captioner = load_captioner(version)
+    left, right = st.columns(2, gap="large")
+    with left:
+        show_facts("The model", card.describe_model(captioner))
+    with right:
+        show_facts("Its training", card.describe_training(captioner.info))
+    st.markdown("#### Scores", help=f"{BLEU} Settings were chosen on dev; test was read at the end.")
+    scores = card.score_table(captioner.info)
+    if scores:
+        st.table(scores, hide_index=True)
+    else:
+        st.info("It has not been scored yet: see python -m captioning evaluate.")
+    for stage in card.describe_stages(captioner.info):
+        show_stage(stage)
+    limits = card.describe_limits(version.path)
+    if limits:
+        st.markdown("#### What it is bad at")
+        st.markdown(limits)
+
+
+def show_facts(title: str, facts: dict[str, str]) -> None:
+    st.markdown(f"#### {title}")
+    st.markdown("\n".join(f"- **{name}**: {as_markdown(fact)}" for name, fact in facts.items()))
+
+
+def show_stage(stage: card.Stage) -> None:
+    st.markdown(f"#### {as_markdown(stage.name)}, epoch by epoch")
+    columns = st.columns(3)
+    for index, curve in enumerate(stage.curves):
+        with columns[index % 3]:
+            st.markdown(f"**{as_markdown(curve.name)}**")
+            st.line_chart(curve.rows, x="Epoch", y=curve.columns, height=220)
+    with st.expander("The table"):
+        st.table(stage.table, hide_index=True)
+
+
+@dataclass(frozen=True)
+class View:
+    """A way to look at a caption: what it is called, and what draws it."""
+
+    name: str
+    show: Callable[[Version, Photo], None]
+
+
+VIEWS = {
+    "step": View("Step through", step_through),
+    "search": View("Beam search", show_search),
+    "compare": View("Compare", show_comparison),
+    "truth": View("Truth", show_truth),
+    "model": View("Model", show_model),
+}
+
+
+def show_error(error: CaptioningError) -> None:
+    st.error(as_markdown(str(error)), icon=":material/error:")
 
 
 # What is computed, kept so that it is computed once
+
+
+def identify(caption: Caption) -> tuple[str, float]:
+    """What tells captions of one photo apart."""
+    return caption.text, caption.log_probability
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
@@ -314,14 +531,19 @@ def load_captioner(version: Version) -> Captioner:
     return Captioner.from_checkpoint(version.path)
 
 
+@st.cache_resource(max_entries=1, show_spinner="Reading the data set …")
+def load_dataset(folder: Path) -> CaptionDataset:
+    return read_dataset(folder)
+
+
 @st.cache_resource(max_entries=8, show_spinner=False)
-def load_photo(title: str, source: Path | bytes) -> Photo:
+def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:
     if isinstance(source, bytes):
         source = io.BytesIO(source)
         # What messages call it.
         source.name = title
     image = open_image(source)
-    return Photo(title, image, hashlib.sha256(image.tobytes()).hexdigest())
+    return Photo(title, image, hashlib.sha256(image.tobytes()).hexdigest(), references)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -334,16 +556,18 @@ def encode(version: Version, photo: Photo) -> EncodedPhotos:
     return load_captioner(version).encode([photo.image])
 
 
-@st.cache_resource(max_entries=64, show_spinner="Describing the photo …", hash_funcs={Photo: attrgetter("key")})
-def describe(version: Version, photo: Photo, beam_size: int) -> Caption:
-    return load_captioner(version).describe(encode(version, photo), SearchOptions(beam_size=beam_size))[0]
+@st.cache_resource(max_entries=128, show_spinner="Describing the photo …", hash_funcs={Photo: attrgetter("key")})
+def describe(version: Version, photo: Photo, beam_size: int, prefix: tuple[str, ...] = ()) -> Caption:
+    options = SearchOptions(beam_size=beam_size, keep_tree=True)
+    return load_captioner(version).describe(encode(version, photo), options, [prefix])[0]
 
 
-@st.cache_resource(max_entries=12, show_spinner=False, hash_funcs={Photo: attrgetter("key")})
-def draw_attention(version: Version, photo: Photo, beam_size: int) -> list[bytes]:
-    """For each word the photo with the model's attention over it."""
-    image = fit(photo.image, DISPLAY_SIZE)
-    return [to_jpeg(attention_overlay(image, step.attention)) for step in describe(version, photo, beam_size).steps]
+@st.cache_resource(
+    max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("title", "key"), Caption: identify}
+)
+def tell_story(photo: Photo, captions: list[Told], *, what_if: bool = False) -> dict:
+    """What the player shows."""
+    return tell(photo.title, photo.image, captions, what_if=what_if)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from captioning.inference.beam_search import BeamSearch
+from captioning.inference.beam_search import RUNNERS_UP, BeamSearch
 
 
 class Fate(StrEnum):
@@ -89,9 +89,10 @@ def _fates(search: BeamSearch, photo: int) -> list[list[Fate]]:
     trace = search.trace_of(photo)
     fates, finals = [], []
     for index, (step, row) in enumerate(trace):
-        possible = int(np.isfinite(step.scores[row]).sum())
-        kept = (step.ended | step.alive)[row, :possible]
-        fates.append([Fate.ABANDONED if here else Fate.DROPPED for here in kept])
+        kept = (step.ended | step.alive)[row]
+        # Where places are closed already, more candidates than these have missed one.
+        shown = min(np.isfinite(step.scores[row]).sum(), kept.sum() + RUNNERS_UP)
+        fates.append([Fate.ABANDONED if here else Fate.DROPPED for here in kept[:shown]])
         for rank in np.flatnonzero(search.final(index)[row]):
             finals.append((search.options.score(float(step.scores[row, rank]), index + 1), index, int(rank)))
     # The winner last, so that what it shares with others is marked as its own.

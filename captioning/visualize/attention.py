@@ -1,36 +1,105 @@
-"""Attention drawn over the photo."""
+"""Attention drawn over the photo, in three looks."""
 
+import contourpy
 import matplotlib
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-# Perceptually even and safe for colour-blind viewers.
-COLOR_MAP = "inferno"
-# How far the photo is dimmed where the model did not look.
-DIMMED = 0.45
+LOOKS = {"heat": "Heat map", "spotlight": "Spotlight", "contour": "Contour"}
+# All of them perceptually even, and told apart by colour-blind viewers; the first is the default.
+COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
+OPACITY = 0.6
 # A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
 FULL_STRENGTH = 4
+# How finely attention is drawn before the screen or the file enlarges it.
+MAP_SIZE = 64
+# How much darker the photo is outside the contour, of what the opacity is.
+CONTOUR_SHADE = 0.6
 
 
-def attention_overlay(photo: Image.Image, attention: np.ndarray, *, opacity: float = 0.5) -> Image.Image:
-    """The photo with a heat map of one word's attention.
-
-    The brightest place is where the model looked most; where it looked everywhere alike, all stays dim.
+def attention_overlay(
+    photo: Image.Image,
+    attention: np.ndarray,
+    *,
+    look: str = "heat",
+    opacity: float = OPACITY,
+    color_map: str = COLOR_MAPS[0],
+) -> Image.Image:
+    """The photo with one word's attention over it.
 
     Args:
         photo: RGB.
         attention: weights (rows, columns).
-        opacity: of the colour where the weight is highest; 0 leaves the photo's own colours.
+        look: `heat`, colours from dark (not looked at) to bright; `spotlight`, the photo dark where the model did not
+            look (as in Xu et al., figure 5); `contour`, a line around the smallest region that holds half the
+            attention.
+        opacity: of what is drawn over the photo, 0 to 1.
+        color_map: one of COLOR_MAPS, for heat and contour.
     """
-    strength = _enlarge(attention / max(attention.max(), FULL_STRENGTH / attention.size), photo.size)
-    color = matplotlib.colormaps[COLOR_MAP](0.25 + 0.65 * strength)[..., :3] * 255
-    pixels = np.asarray(photo, dtype=np.float32)
-    lit = pixels * (DIMMED + (1 - DIMMED) * strength[..., np.newaxis])
-    cover = (opacity * strength)[..., np.newaxis]
-    return Image.fromarray((lit * (1 - cover) + color * cover).astype(np.uint8))
+    if look == "contour":
+        return _draw_contour(photo, half_outlines(attention), opacity, contour_color(color_map))
+    strength = attention_map(attention)
+    if look == "spotlight":
+        light = Image.fromarray(strength).resize(photo.size, Image.Resampling.BICUBIC)
+        return Image.composite(photo, Image.blend(photo, Image.new("RGB", photo.size), opacity), light)
+    colors = Image.fromarray(color_table(color_map)[strength]).resize(photo.size, Image.Resampling.BICUBIC)
+    return Image.blend(photo, colors, opacity)
 
 
-def _enlarge(weights: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Weights (rows, columns) spread smoothly over (height, width), in [0, 1]."""
-    image = Image.fromarray(weights.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(image).clip(0, 1)
+def attention_map(attention: np.ndarray) -> np.ndarray:
+    """How strongly to draw attention, (MAP_SIZE, MAP_SIZE) uint8.
+
+    255 is where the model looked most; where it looked everywhere alike, all stays dim.
+    """
+    strength = _enlarge(attention) / max(attention.max(), FULL_STRENGTH / attention.size)
+    return (strength.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def half_outlines(attention: np.ndarray) -> list[np.ndarray]:
+    """Outlines of the smallest region that holds half the attention.
+
+    Returns:
+        Closed lines of points (n, 2), x and y from 0 to 1 of the photo's width and height.
+    """
+    weights = _enlarge(attention).clip(0)
+    falling = np.sort(weights, axis=None)[::-1]
+    level = falling[np.searchsorted(falling.cumsum(), falling.sum() / 2)]
+    # A rim of zeros closes the lines of regions that reach the photo's edge.
+    centers = np.concatenate([[0], (np.arange(MAP_SIZE) + 0.5) / MAP_SIZE, [1]])
+    # Just below the level, so that attention that is the same everywhere has a line around it too.
+    return contourpy.contour_generator(centers, centers, np.pad(weights, 1)).lines(level * 0.9999)
+
+
+def color_table(name: str) -> np.ndarray:
+    """The colours of a map from low to high, (256, 3) uint8."""
+    return (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def contour_color(name: str) -> str:
+    """The colour of the contour's line with a map, as #rrggbb."""
+    return "#" + color_table(name)[225].tobytes().hex()
+
+
+def _enlarge(weights: np.ndarray) -> np.ndarray:
+    """Weights (rows, columns) spread smoothly over (MAP_SIZE, MAP_SIZE)."""
+    size = (MAP_SIZE, MAP_SIZE)
+    return np.asarray(Image.fromarray(weights.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
+
+
+def _draw_contour(photo: Image.Image, outlines: list[np.ndarray], opacity: float, color: str) -> Image.Image:
+    # Pillow draws lines with hard edges; drawn twice as large and made smaller they are smooth.
+    size = (photo.width * 2, photo.height * 2)
+    inside, line, rim = (Image.new("L", size) for _ in range(3))
+    width = max(4, size[0] // 220)
+    for outline in outlines:
+        points = [tuple(point) for point in outline * size]
+        hole = Image.new("L", size)
+        ImageDraw.Draw(hole).polygon(points, fill=255)
+        inside = Image.fromarray(np.asarray(inside) ^ np.asarray(hole))
+        ImageDraw.Draw(rim).line(points, fill=180, width=2 * width, joint="curve")
+        ImageDraw.Draw(line).line(points, fill=255, width=width, joint="curve")
+    dark = Image.blend(photo, Image.new("RGB", photo.size), opacity * CONTOUR_SHADE)
+    drawn = Image.composite(photo, dark, inside.resize(photo.size, Image.Resampling.BOX))
+    drawn.paste((0, 0, 0), mask=rim.resize(photo.size, Image.Resampling.BOX))
+    drawn.paste(color, mask=line.resize(photo.size, Image.Resampling.BOX))
+    return drawn

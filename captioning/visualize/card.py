@@ -1,0 +1,136 @@
+"""A checkpoint's card: what it is, how it was trained, how well it does and what it is bad at."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning.checkpoint import CheckpointInfo
+from captioning.inference.captioner import Captioner
+
+# Columns of an epoch table that are no curve of their own.
+_NOT_CURVES = ("epoch", "seconds")
+_NAMES = {
+    "epoch": "Epoch",
+    "train_loss": "Train loss",
+    "valid_loss": "Dev loss",
+    "top5": "Top-5 accuracy",
+    "bleu4": "BLEU-4",
+    "seconds": "Seconds",
+    "cider": "CIDEr",
+    "rouge_l": "ROUGE-L",
+}
+
+
+def describe_scores(info: CheckpointInfo) -> str:
+    """What a presenter wants to know of a checkpoint, in a line."""
+    scores = info.training.get("scores", {})
+    for split in ("test", "dev"):
+        rows = [row for row in scores.get(split, []) if len(row.get("bleu", [])) >= 4]
+        if rows:
+            widths = " · ".join(f"{row['bleu'][3]:.1f} at beam {row.get('beam_size')}" for row in rows)
+            return f"BLEU-4 on the {split} split: {widths}"
+    return "Not scored yet: see python -m captioning evaluate."
+
+
+def describe_model(captioner: Captioner) -> dict[str, str]:
+    """The model's shapes."""
+    config, encoder, decoder = captioner.info.config, captioner.model.encoder, captioner.model.decoder
+    rows, columns = encoder.grid
+    count = {name: sum(p.numel() for p in part.parameters()) for name, part in (("e", encoder), ("d", decoder))}
+    neck = f", shortened to {config.neck_size}" if config.neck_size else ""
+    return {
+        "Encoder": f"{config.encoder}, photos at {config.image_size} × {config.image_size}",
+        "Feature grid": f"{rows} × {columns} cells of {encoder.channels:,} channels{neck}",
+        "Decoder": f"LSTM of {config.decoder_size}, attention {config.attention_size}, words {config.embedding_size}",
+        "Vocabulary": f"{len(captioner.info.vocabulary):,} words",
+        "Parameters": f"{sum(count.values()) / 1e6:.1f} million: {count['e'] / 1e6:.1f} in the encoder, "
+        f"{count['d'] / 1e6:.1f} in the decoder",
+        "File": f"{captioner.info.path.name}, {captioner.info.path.stat().st_size / 1e6:.1f} MB",
+    }
+
+
+def describe_training(info: CheckpointInfo) -> dict[str, str]:
+    """What its training record says of data and versions; what is not there is left out."""
+    record = info.training
+    dataset = record.get("dataset", {})
+    sizes = [f"{dataset[split]:,} {split}" for split in ("train", "dev", "test") if split in dataset]
+    versions = [f"{name} {version}" for name, version in record.get("versions", {}).items()]
+    facts = {
+        "Data": ", ".join([dataset.get("name", ""), *sizes]).strip(", "),
+        "Seed": str(record.get("seed", "")),
+        "Versions": ", ".join(versions),
+        "Command": record.get("command", ""),
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Columns of an epoch table that are drawn together, and the rows that have any of them."""
+
+    name: str
+    columns: list[str]
+    rows: list[dict]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of training: its epoch table, whose columns depend on the stage, and what can be drawn of it."""
+
+    name: str
+    table: list[dict]
+    curves: list[Curve]
+
+
+def describe_stages(info: CheckpointInfo) -> list[Stage]:
+    """The stages of training that have epochs."""
+    stages = []
+    for index, stage in enumerate(info.training.get("stages", []), start=1):
+        epochs = [{"epoch": place, **row} for place, row in enumerate(stage.get("epochs") or [], start=1)]
+        if epochs:
+            table = [{_named(key): value for key, value in row.items()} for row in epochs]
+            stages.append(Stage(f"Stage {stage.get('stage', index)}", table, _curves(epochs, table)))
+    return stages
+
+
+def _curves(epochs: list[dict], table: list[dict]) -> list[Curve]:
+    """One curve for all losses together, and one for each other number."""
+    keys = dict.fromkeys(key for row in epochs for key in row)
+    numbers = [key for key in keys if key not in _NOT_CURVES and _is_number(epochs, key)]
+    losses = [key for key in numbers if "loss" in key]
+    groups = {"Loss": losses} if losses else {}
+    groups |= {_named(key): [key] for key in numbers if key not in losses}
+    curves = []
+    for name, group in groups.items():
+        columns = [_named(key) for key in group]
+        curves.append(Curve(name, columns, [row for row in table if row.keys() & set(columns)]))
+    return curves
+
+
+def score_table(info: CheckpointInfo) -> list[dict]:
+    """A row for each split and beam width that was scored."""
+    rows = []
+    for split, scores in info.training.get("scores", {}).items():
+        for score in scores:
+            row = {"Split": split, "Beam width": str(score.get("beam_size", ""))}
+            row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.get("bleu", []), start=1)}
+            others = {key: value for key, value in score.items() if key not in ("beam_size", "bleu", "seconds")}
+            row |= {_named(key): f"{value:.1f}" for key, value in others.items() if isinstance(value, int | float)}
+            rows.append(row)
+    return rows
+
+
+def describe_limits(path: Path) -> str:
+    """What the model card beside a checkpoint says it is bad at (Markdown); empty if the card is not this one's."""
+    card = path.parent / "MODEL_CARD.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    section = re.search(r"^## What it is bad at\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    return section[1].strip() if section and path.stem in text.partition("\n")[0] else ""
+
+
+def _is_number(epochs: list[dict], key: str) -> bool:
+    return all(isinstance(row.get(key, 0), int | float) for row in epochs)
+
+
+def _named(key: str) -> str:
+    return _NAMES.get(key, key.replace("_", " ").capitalize())

@@ -1,0 +1,249 @@
+"""A caption as a file to take away: animated GIF, film strip (PNG), JSON, and a page that needs only a browser."""
+
+import html
+import io
+import json
+import math
+import os
+import re
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from captioning.errors import CaptioningError
+from captioning.inference.caption import Caption, Step
+from captioning.visualize.attention import LOOKS, attention_overlay
+from captioning.visualize.player.story import Told, tell
+from captioning.visualize.text import number, spoken
+
+_PLAYER = Path(__file__).parent / "player"
+
+INK, QUIET, PAPER, ACCENT = "#1f1b2e", "#5b566b", "#ffffff", "#6d28d9"
+# The page's colours, light and dark; they are those of the app's theme.
+LIGHT = {"primary": "#6d28d9", "background": "#ffffff", "text": "#1f1b2e", "border": "#d9d4e6"}
+DARK = {"primary": "#7957e8", "background": "#100d19", "text": "#f1eefa", "border": "#3f3859"}
+
+GIF_SIZE = 720
+GIF_MILLISECONDS = 1300
+SLIDE_WIDTH = 1920
+SLIDE_MARGIN = 40
+
+
+class ExportError(CaptioningError):
+    """A file that cannot be written."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is exported.
+
+    Attributes:
+        title: what the photo is called; in JSON its name as it was given.
+        photo: RGB.
+        told: its caption; the page shows a second one beside it, the other formats have room for the first.
+        look: how attention is drawn, one of LOOKS.
+        credit: a line on what made it.
+    """
+
+    title: str
+    photo: Image.Image
+    told: tuple[Told, ...]
+    look: str = next(iter(LOOKS))
+    credit: str = ""
+
+    @property
+    def caption(self) -> Caption:
+        return self.told[0].caption
+
+
+def to_gif(scene: Scene) -> bytes:
+    """One frame a word: the photo with the word's attention, and under it the caption with the word marked."""
+    photo = _scaled(scene.photo, GIF_SIZE)
+    words = [spoken(step.word) for step in scene.caption.steps]
+    frames = [
+        _with_sentence(attention_overlay(photo, step.attention, look=scene.look), words, index)
+        for index, step in enumerate(scene.caption.steps)
+    ]
+    # One palette for all frames, so that nothing but the attention changes; each frame whole, so that none is merged.
+    palette = _palette(frames)
+    frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    times = [GIF_MILLISECONDS] * len(frames)
+    times[-1] *= 2
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, disposal=1)
+    return file.getvalue()
+
+
+def to_png(scene: Scene) -> bytes:
+    """A film strip as wide as a slide: the photo, then every word with its attention, as in the paper's figures."""
+    steps = scene.caption.steps
+    columns = _columns(len(steps) + 1, scene.photo.width / scene.photo.height)
+    gap = 24
+    tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
+    tile_height = round(tile_width * scene.photo.height / scene.photo.width)
+    size = max(26, min(44, tile_width // 7))
+    label, small = _font(size), _font(22)
+    line = round(size * 1.5)
+    rows = math.ceil((len(steps) + 1) / columns)
+    footer = 60
+    height = 2 * SLIDE_MARGIN + rows * (tile_height + line + gap) + footer
+    slide = Image.new("RGB", (SLIDE_WIDTH, height), PAPER)
+    draw = ImageDraw.Draw(slide)
+    photo = scene.photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
+    for index, step in enumerate([None, *steps]):
+        row, column = divmod(index, columns)
+        x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)
+        slide.paste(attention_overlay(photo, step.attention, look=scene.look) if step else photo, (x, y))
+        if step:
+            _write_label(draw, (x, y + tile_height + 4), tile_width, step, label)
+    text = f"{scene.caption.text}   ·   log-probability {number(scene.caption.log_probability)}   ·   {scene.credit}"
+    draw.text((SLIDE_MARGIN, height - SLIDE_MARGIN - 30), _shorten(text, small, SLIDE_WIDTH - 80), QUIET, small)
+    file = io.BytesIO()
+    slide.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def to_json(scene: Scene) -> bytes:
+    """The same object as `python -m captioning caption --json`."""
+    return (json.dumps({"photo": scene.title, **scene.caption.as_dict()}) + "\n").encode()
+
+
+def to_html(scene: Scene) -> bytes:
+    """One file with the step-through in it; it opens in any browser, without a network."""
+    story = tell(Path(scene.title).name, scene.photo, scene.told, look=scene.look)
+    page = string.Template(_source("page.html")).substitute(
+        title=html.escape(f"{story['title']}: {scene.caption.text}"),
+        footer=html.escape(scene.credit),
+        light=_variables(LIGHT),
+        dark=_variables(DARK),
+        css=_source("player.css"),
+        html=_source("player.html"),
+        js=_source("player.js"),
+        story=_script_safe(story),
+    )
+    return page.encode()
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: what it is called on screen, a word of help, its MIME type, and what makes it."""
+
+    name: str
+    help: str
+    mime: str
+    make: Callable[[Scene], bytes]
+
+
+FORMATS = {
+    "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", to_gif),
+    "png": Format("Film strip (PNG)", "All words with their attention, as wide as a slide.", "image/png", to_png),
+    "html": Format("Step-through (HTML)", "One file to mail: it opens in any browser, offline.", "text/html", to_html),
+    "json": Format("Data (JSON)", "Every word's probability, attention and alternatives.", "application/json", to_json),
+}
+
+
+def write(data: bytes, path: Path) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        ExportError: it cannot be written there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written ({error.strerror}): name another file.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_name(scene: Scene, suffix: str) -> str:
+    """What a downloaded file is called, whatever the photo is called."""
+    stem = re.sub(r"[^\w-]+", "-", Path(scene.title).stem).strip("-")[:60]
+    return f"{stem or 'photo'}-caption.{suffix}"
+
+
+def _with_sentence(picture: Image.Image, words: Sequence[str], current: int) -> Image.Image:
+    """The picture with the words under it, the current one marked."""
+    font = _font(26)
+    space, line, margin = 14, 44, 20
+    places, x, y = [], margin, picture.height + 16
+    for word in words:
+        width = round(font.getlength(word))
+        if x > margin and x + width > picture.width - margin:
+            x, y = margin, y + line
+        places.append((x, y, width))
+        x += width + space
+    frame = Image.new("RGB", (picture.width, y + line + 8), PAPER)
+    frame.paste(picture)
+    draw = ImageDraw.Draw(frame)
+    for index, (word, (left, top, width)) in enumerate(zip(words, places, strict=True)):
+        if index == current:
+            draw.rounded_rectangle((left - 6, top - 3, left + width + 6, top + 34), 8, ACCENT)
+        draw.text((left, top), word, PAPER if index == current else INK, font)
+    return frame
+
+
+def _palette(frames: Sequence[Image.Image]) -> Image.Image:
+    """256 colours for all frames together."""
+    sample = Image.new("RGB", (frames[0].width, frames[0].height * min(len(frames), 4)))
+    for place, index in enumerate(range(0, len(frames), math.ceil(len(frames) / 4))):
+        sample.paste(frames[index], (0, place * frames[0].height))
+    return sample.quantize(256, method=Image.Quantize.MEDIANCUT)
+
+
+def _columns(tiles: int, ratio: float) -> int:
+    """As few rows as keep the tiles large enough to see: the slide is filled best near 16 : 9."""
+
+    def slant(columns: int) -> float:
+        width = SLIDE_WIDTH / columns
+        height = math.ceil(tiles / columns) * (width / ratio + 70)
+        return abs(math.log(height / (SLIDE_WIDTH * 9 / 16)))
+
+    return min(range(2, 9), key=slant)
+
+
+def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, step: Step, font) -> None:
+    share = f"{step.probability:.0%}"
+    small = _font(22)
+    room = width - small.getlength(share) - 12
+    draw.text(place, _shorten(spoken(step.word), font, room), INK, font)
+    x = place[0] + width - small.getlength(share)
+    draw.text((x, place[1] + font.size - 18), share, QUIET, small)
+
+
+def _shorten(text: str, font, width: float) -> str:
+    """The text, cut with an ellipsis where it would not fit."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _scaled(photo: Image.Image, longest: int) -> Image.Image:
+    """The photo with its longer side at this length, enlarged if it is smaller."""
+    factor = longest / max(photo.size)
+    size = (max(160, round(photo.width * factor)), max(40, round(photo.height * factor)))
+    return photo.resize(size, Image.Resampling.LANCZOS)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def _variables(colors: dict[str, str]) -> str:
+    return "".join(f"--st-{name}-color: {value}; " for name, value in colors.items())
+
+
+def _script_safe(value: dict) -> str:
+    """JSON that can stand in a script element: nothing in it can end the element or begin a comment."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _source(name: str) -> str:
+    return (_PLAYER / name).read_text(encoding="utf-8")

@@ -1,0 +1,410 @@
+"use strict";
+
+/*
+ * The step-through: a photo, the words of one caption or of two beside each other, and for each word the attention
+ * over the photo. It draws what a story describes (see story.py) and asks nobody for anything while it is used.
+ *
+ * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, stop}:
+ *   show(story, {word, look})  draws a story, unless it is there already; words count from 1.
+ *   hooks.moved({story, word, look})           the word or the look has changed.
+ *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
+ *
+ * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
+ */
+
+const USES_ARROWS = ["input", "select", "textarea", "[contenteditable=true]", "[role=slider]", "[role=spinbutton]",
+  "[role=combobox]", "[role=listbox]", "[role=option]", "[role=grid]", "[role=gridcell]"].join();
+const USES_SPACE = `${USES_ARROWS}, button, a, summary, [role=button], [role=radio], [role=tab]`;
+const STRIP_HEIGHT = 72;
+
+function createPlayer(root, hooks = {}) {
+  const part = (name) => root.querySelector(`[data-part="${name}"]`);
+  const player = root.querySelector(".player");
+  const view = { look: null, opacity: null, colors: null };
+  let story = null;
+  let panes = [];
+  let word = 0;
+  let timer = null;
+
+  function show(next, start = {}) {
+    if (story && story.id === next.id) return;
+    stop();
+    // Another caption of the same photo is told from where we are.
+    const stay = story && story.photo.url === next.photo.url ? word + 1 : 1;
+    story = next;
+    view.look ??= story.looks.find(([look]) => look === start.look)?.[0] ?? story.look;
+    view.opacity ??= story.opacity;
+    if (!story.color_maps[view.colors]) view.colors = Object.keys(story.color_maps)[0];
+    const count = Math.max(...story.captions.map((caption) => caption.steps.length));
+    word = clamp((start.word || stay) - 1, count);
+    part("word").max = count;
+    offerViews();
+    build();
+    const photo = new Image();
+    photo.onload = () => {
+      if (story !== next) return;
+      for (const pane of panes) pane.photo = photo;
+      draw();
+    };
+    photo.src = story.photo.url;
+    mark();
+  }
+
+  // The page's elements
+
+  function build() {
+    for (const element of player.querySelectorAll("[data-made]")) element.remove();
+    player.classList.toggle("pair", story.captions.length > 1);
+    player.style.setProperty("--ratio", story.photo.width / story.photo.height);
+    panes = story.captions.map((caption, index) => buildPane(caption, index));
+    const controls = part("controls");
+    for (const pane of panes) controls.before(pane.heading, pane.figure, pane.sentence);
+    for (const pane of panes) {
+      if (story.captions.length > 1) player.append(pane.thought);
+      else controls.before(pane.thought);
+    }
+    for (const pane of panes) player.append(pane.strip);
+    for (const pane of panes) sizes.observe(pane.canvas);
+  }
+
+  function buildPane(caption, index) {
+    const made = (tag, name) => {
+      const element = make(tag, name);
+      element.dataset.made = "";
+      element.style.setProperty("--column", index + 1);
+      return element;
+    };
+    const heading = made("div", "heading");
+    heading.append(make("h3", "", caption.heading), make("p", "score", caption.note));
+    const figure = made("figure", "picture");
+    const canvas = make("canvas");
+    canvas.setAttribute("role", "img");
+    figure.append(canvas);
+    const sentence = made("p", "sentence");
+    sentence.setAttribute("aria-label", caption.text);
+    const words = caption.steps.map((step, at) => {
+      const button = make("button", step.end ? "word end" : "word", step.label);
+      button.type = "button";
+      button.title = `${step.label}: ${percent(step.probability)}`;
+      button.style.setProperty("--probability", step.probability);
+      if (step.forced) button.classList.add("forced");
+      button.onclick = () => moveTo(at);
+      sentence.append(button, " ");
+      return button;
+    });
+    const thought = made("div", "thought");
+    const strip = made("div", "strip");
+    strip.setAttribute("role", "group");
+    strip.setAttribute("aria-label", "All words with their attention");
+    const frames = caption.steps.map((step, at) => {
+      const button = make("button", "frame");
+      button.type = "button";
+      const small = make("canvas");
+      small.height = STRIP_HEIGHT * 2;
+      small.width = Math.round((small.height * story.photo.width) / story.photo.height);
+      small.setAttribute("aria-hidden", "true");
+      button.append(small, make("span", "", step.label));
+      button.onclick = () => moveTo(at);
+      strip.append(button);
+      return button;
+    });
+    return { caption, index, heading, figure, canvas, sentence, words, thought, strip, frames, photo: null };
+  }
+
+  function showThought(pane, at) {
+    const step = pane.caption.steps[at];
+    const says = make("p", "label", step.end ? "The caption ends here" : step.forced ? "It was made to say" : "It says");
+    const now = make("p", "now", step.label);
+    now.append(make("span", "", percent(step.probability)));
+    const others = make("p", "label", "Its likeliest words here");
+    others.append(help("Each with its probability, given the photo and the words before it."));
+    const list = make("div", "likely");
+    for (const [name, label, probability] of step.alternatives) {
+      const said = name === step.word;
+      const row = make(story.what_if && !said ? "button" : "div", said ? "row said" : "row");
+      const bar = make("span", "bar");
+      bar.append(make("span"));
+      bar.firstChild.style.width = `${100 * probability}%`;
+      row.append(make("span", "name", label), bar, make("span", "share", percent(probability)));
+      if (row.tagName === "BUTTON") {
+        row.type = "button";
+        row.title = `What if it said “${label}” here?`;
+        row.onclick = () => hooks.said?.({ story: story.id, caption: pane.index, index: at, word: name });
+      }
+      list.append(row);
+    }
+    pane.thought.replaceChildren(says, now, others, list);
+    if (story.what_if) pane.thought.append(make("p", "hint", "Choose one to hear the rest of that sentence."));
+  }
+
+  function offerViews() {
+    part("looks").replaceChildren(
+      ...story.looks.map(([look, name]) => {
+        const label = make("label");
+        const input = make("input");
+        Object.assign(input, { type: "radio", name: "look", value: look, checked: look === view.look });
+        input.onchange = () => {
+          view.look = look;
+          draw();
+          mark();
+          hooks.moved?.(place());
+        };
+        label.append(input, make("span", "", name));
+        return label;
+      }),
+    );
+    part("colors").replaceChildren(
+      ...Object.keys(story.color_maps).map((name) => {
+        const option = make("option", "", name[0].toUpperCase() + name.slice(1));
+        Object.assign(option, { value: name, selected: name === view.colors });
+        return option;
+      }),
+    );
+    part("opacity").value = Math.round(view.opacity * 100);
+    fill(part("opacity"));
+  }
+
+  // Where we are
+
+  function place() {
+    return { story: story.id, word: word + 1, look: view.look };
+  }
+
+  function count() {
+    return Number(part("word").max);
+  }
+
+  function moveTo(to) {
+    to = clamp(to, count());
+    if (to === word) return;
+    word = to;
+    mark();
+    for (const pane of panes) drawPicture(pane);
+    hooks.moved?.(place());
+  }
+
+  /** Mark the current word wherever words stand. */
+  function mark() {
+    part("word").value = word + 1;
+    fill(part("word"));
+    part("word").setAttribute("aria-valuetext", `${panes[0].caption.steps[current(panes[0])].label}, ${word + 1}`);
+    part("place").textContent = `${word + 1} / ${count()}`;
+    part("previous").disabled = word === 0;
+    part("next").disabled = word === count() - 1;
+    part("colors-label").hidden = view.look === "spotlight";
+    for (const pane of panes) {
+      const at = current(pane);
+      const { label } = pane.caption.steps[at];
+      [...pane.words, ...pane.frames].forEach((element, index) => {
+        const here = index % pane.words.length === at;
+        element.classList.toggle("current", here);
+        if (here) element.setAttribute("aria-current", "step");
+        else element.removeAttribute("aria-current");
+      });
+      const alt = `${story.title}, with the model's attention while choosing the word ${label}`;
+      pane.canvas.setAttribute("aria-label", alt);
+      showThought(pane, at);
+      const frame = pane.frames[at];
+      const middle = frame.offsetLeft - pane.strip.offsetLeft - (pane.strip.clientWidth - frame.offsetWidth) / 2;
+      pane.strip.scrollLeft = middle;
+    }
+  }
+
+  function current(pane) {
+    return Math.min(word, pane.caption.steps.length - 1);
+  }
+
+  // Pictures
+
+  function draw() {
+    for (const pane of panes) {
+      drawPicture(pane);
+      if (!pane.photo) continue;
+      pane.frames.forEach((frame, at) => {
+        const canvas = frame.firstChild;
+        paint(canvas, pane.photo, pane.caption.steps[at], 1.5);
+      });
+    }
+  }
+
+  function drawPicture(pane) {
+    if (!pane.photo) return;
+    const width = Math.round(pane.canvas.clientWidth * (window.devicePixelRatio || 1));
+    if (!width) return;
+    const height = Math.round((width * story.photo.height) / story.photo.width);
+    if (pane.canvas.width !== width) pane.canvas.width = width;
+    if (pane.canvas.height !== height) pane.canvas.height = height;
+    paint(pane.canvas, pane.photo, pane.caption.steps[current(pane)], Math.max(2, width / 320));
+  }
+
+  function paint(canvas, photo, step, line) {
+    const { width, height } = canvas;
+    const context = canvas.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    context.globalAlpha = 1;
+    context.drawImage(photo, 0, 0, width, height);
+    if (view.look === "contour") {
+      outline(context, step.outlines, width, height, line);
+      return;
+    }
+    context.globalAlpha = view.opacity;
+    context.drawImage(overlay(step), 0, 0, width, height);
+  }
+
+  /** The attention map as a small picture: in colours, or for the spotlight in black where the model did not look. */
+  function overlay(step) {
+    step.overlays ||= {};
+    const kind = view.look === "spotlight" ? "spotlight" : view.colors;
+    return (step.overlays[kind] ||= tint(step, kind === "spotlight" ? null : bytes(story.color_maps[kind].table)));
+  }
+
+  function tint(step, colors) {
+    const strength = bytes(step.map);
+    const side = Math.round(Math.sqrt(strength.length));
+    const canvas = make("canvas");
+    canvas.width = canvas.height = side;
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(side, side);
+    strength.forEach((value, index) => {
+      if (colors) image.data.set(colors.subarray(3 * value, 3 * value + 3), 4 * index);
+      image.data[4 * index + 3] = colors ? 255 : 255 - value;
+    });
+    context.putImageData(image, 0, 0);
+    return canvas;
+  }
+
+  function outline(context, outlines, width, height, line) {
+    const path = new Path2D();
+    for (const points of outlines) {
+      path.moveTo(points[0] * width, points[1] * height);
+      for (let at = 2; at < points.length; at += 2) path.lineTo(points[at] * width, points[at + 1] * height);
+      path.closePath();
+    }
+    const outside = new Path2D(path);
+    outside.rect(0, 0, width, height);
+    context.globalAlpha = view.opacity * story.contour_shade;
+    context.fillStyle = "#000";
+    context.fill(outside, "evenodd");
+    context.globalAlpha = 1;
+    context.lineJoin = "round";
+    context.lineWidth = 2 * line;
+    context.strokeStyle = "rgba(0, 0, 0, 0.7)";
+    context.stroke(path);
+    context.lineWidth = line;
+    context.strokeStyle = story.color_maps[view.colors].line;
+    context.stroke(path);
+  }
+
+  // Playing
+
+  function play() {
+    if (word === count() - 1) moveTo(0);
+    player.classList.add("playing");
+    part("play").setAttribute("aria-label", "Pause");
+    const tick = () => {
+      timer = setTimeout(() => {
+        moveTo(word + 1);
+        if (word === count() - 1) stop();
+        else tick();
+      }, Number(part("pace").value));
+    };
+    tick();
+  }
+
+  function stop() {
+    if (timer === null) return;
+    clearTimeout(timer);
+    timer = null;
+    player.classList.remove("playing");
+    part("play").setAttribute("aria-label", "Play");
+  }
+
+  function toggle() {
+    if (timer === null) play();
+    else stop();
+  }
+
+  /** A step that a person takes: it ends the playing. */
+  function step(by) {
+    stop();
+    moveTo(word + by);
+  }
+
+  part("looks").after(
+    help(
+      "Attention weights: how much each cell of the photo's feature grid counted when the word was chosen. " +
+        "Heat map: from dark to bright. Spotlight: the rest is dark. " +
+        "Contour: a line around the smallest region that holds half of the attention.",
+    ),
+  );
+  part("previous").onclick = () => step(-1);
+  part("next").onclick = () => step(1);
+  part("play").onclick = toggle;
+  part("word").oninput = (event) => step(Number(event.target.value) - 1 - word);
+  part("opacity").oninput = (event) => {
+    view.opacity = Number(event.target.value) / 100;
+    fill(event.target);
+    draw();
+  };
+  part("colors").onchange = (event) => {
+    view.colors = event.target.value;
+    draw();
+  };
+
+  const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), " ": toggle };
+  const onKey = (event) => {
+    const action = keys[event.key];
+    if (!action || !story || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.composedPath()[0];
+    if (target.matches?.(event.key === " " ? USES_SPACE : USES_ARROWS)) return;
+    event.preventDefault();
+    action();
+  };
+  document.addEventListener("keydown", onKey);
+  const sizes = new ResizeObserver(() => panes.forEach(drawPicture));
+
+  return {
+    show,
+    moveTo,
+    close() {
+      stop();
+      sizes.disconnect();
+      document.removeEventListener("keydown", onKey);
+    },
+  };
+}
+
+function make(tag, name = "", text = "") {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  if (text) element.textContent = text;
+  return element;
+}
+
+/** Colour a slider up to its thumb. */
+function fill(slider) {
+  const share = (slider.value - slider.min) / (slider.max - slider.min || 1);
+  slider.style.setProperty("--filled", `${100 * share}%`);
+}
+
+/** A question mark that explains something when it is pointed at, or reached with the keyboard. */
+function help(text) {
+  const button = make("button", "help", "?");
+  button.type = "button";
+  button.dataset.help = text;
+  button.setAttribute("aria-label", text);
+  return button;
+}
+
+function clamp(index, count) {
+  return Math.min(Math.max(index, 0), count - 1);
+}
+
+function percent(share) {
+  return share > 0 && share < 0.005 ? "<1%" : `${Math.round(100 * share)}%`;
+}
+
+/** The bytes that a base64 text stands for. */
+function bytes(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}

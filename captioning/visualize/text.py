@@ -1,0 +1,20 @@
+"""Words and numbers as they are written on the page."""
+
+import re
+
+from captioning.vocabulary import END, SPECIAL_TOKENS
+
+
+def spoken(word: str) -> str:
+    """The word as it is shown: the end token is named without its brackets."""
+    return "end" if word == SPECIAL_TOKENS[END] else word
+
+
+def number(value: float, digits: int = 2) -> str:
+    """The number with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def as_markdown(text: str) -> str:
+    """The text with what Markdown would take for markup marked as plain."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~:$])", r"\\\1", text)
