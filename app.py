@@ -5,11 +5,8 @@ streamlit run app.py -- --photos DIR
 streamlit run app.py -- --data DIR
 """
 
-import argparse
-import hashlib
-import io
 import random
-import sys
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,62 +14,47 @@ from operator import attrgetter
 from pathlib import Path
 
 import streamlit as st
-from PIL import Image
 
 from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
+from captioning.arguments import page_arguments
 from captioning.checkpoint import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, list_checkpoints, read_info
-from captioning.data.datasets import CaptionDataset, Example, read_dataset
+from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.data.gallery import folder_photos, sample_photos
 from captioning.images import PHOTO_SUFFIXES
 from captioning.inference.captioner import EncodedPhotos
-from captioning.visualize import card, components
-from captioning.visualize.address import read_address
+from captioning.presentation import card, components
+from captioning.presentation.address import read_address
+from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHECKPOINT, LOG_PROBABILITY, SCORE
+from captioning.presentation.library import Library, Photo, Version, read_photo, read_version
+from captioning.presentation.tables import hypothesis_rows, width_rows
 from captioning.visualize.attention import LOOKS
 from captioning.visualize.export import FORMATS, Scene, file_name
 from captioning.visualize.pictures import thumbnail, to_jpeg
 from captioning.visualize.player.story import Told, tell
-from captioning.visualize.tables import hypothesis_rows, width_rows
 from captioning.visualize.text import as_markdown, number, spoken
 from captioning.visualize.tree.description import describe_tree
 from captioning.vocabulary import tokenize
 
 MAX_BEAM_SIZE = 10
 THUMBNAIL_SIZE = 160
-SPLITS = ("dev", "test")
 STYLE = Path(__file__).parent / ".streamlit" / "page.css"
 # Samples that show what the published data sets do not.
 UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket": "a rocket"}
-# What the field's words mean, in a sentence or two.
-LOG_PROBABILITY = (
-    "Log-probability is the logarithm of a caption's probability, which is that of its words multiplied; "
-    "nearer to 0 is likelier."
-)
-BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
-BEAM_SEARCH = (
-    "At each step every kept prefix is continued by every word, and the best of them all, as many as the beam is wide, "
-    "are kept. The number in a box is the log-probability of the whole prefix."
-)
-SCORE = (
-    "What the final hypotheses are ranked by: log-probability / length ^ {}, the length-normalised log-probability. "
-    "Without it short captions would win, for every word more makes a caption less likely."
-)
-CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
-BLEU = "BLEU-n: how many sequences of up to n words the captions share with those that people wrote; 0 to 100."
 
 
 def main() -> None:
     st.set_page_config("Show, Attend and Tell", page_icon=":material/center_focus_strong:", layout="wide")
     st.html(STYLE)
     try:
-        library = load_library(read_arguments())
+        library = load_library(page_arguments())
         take_over_address(library)
         with st.sidebar:
             photo = choose_photo(library)
             st.slider("Beam width", 1, MAX_BEAM_SIZE, key="beam_size", help=BEAM_WIDTH)
             version = choose_checkpoint()
         view = choose_view(library)
-        for notice in st.session_state.notices:
-            st.warning(as_markdown(notice), icon=":material/link_off:")
+        if st.session_state.notice:
+            st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")
         if photo:
             begin_again_with_another(version, photo)
         if photo or view == "model":
@@ -87,64 +69,7 @@ def main() -> None:
 # What is on offer
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A photo on the page.
-
-    Attributes:
-        title: what to call it.
-        image: its pixels.
-        key: the same for the same pixels.
-        references: its reference captions, if it comes from a data set.
-    """
-
-    title: str
-    image: Image.Image
-    key: str
-    references: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Version:
-    """A checkpoint file as it was when it was loaded, so that a replaced one is loaded anew."""
-
-    path: Path
-    modified: int
-
-
-@dataclass(frozen=True)
-class Library:
-    """The photos on offer: titles and files of a gallery, and a data set if one was named."""
-
-    gallery: dict[str, Path]
-    dataset: CaptionDataset | None
-
-    def examples(self, split: str) -> dict[str, Example]:
-        """A split's examples by file name."""
-        return {example.photo.name: example for example in self.dataset.splits[split]} if self.dataset else {}
-
-
-class ArgumentError(CaptioningError):
-    """The command line asks for something that there is not."""
-
-
-class Arguments(argparse.ArgumentParser):
-    """Tells mistakes on the page, since the command that started it is not in sight."""
-
-    def error(self, message: str):
-        raise ArgumentError(
-            f"The app was started with something it does not know ({message}): use --photos DIR or --data DIR."
-        )
-
-
-def read_arguments() -> argparse.Namespace:
-    parser = Arguments(add_help=False)
-    parser.add_argument("--photos", type=Path)
-    parser.add_argument("--data", type=Path)
-    return parser.parse_args(sys.argv[1:])
-
-
-def load_library(arguments: argparse.Namespace) -> Library:
+def load_library(arguments: Namespace) -> Library:
     gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
     return Library(gallery, load_dataset(arguments.data) if arguments.data else None)
 
@@ -158,11 +83,10 @@ def take_over_address(library: Library) -> None:
     if asked == state.get("address"):
         return
     state.address = asked
-    splits = [split for split in SPLITS if library.examples(split)]
-    photos = library.examples(asked["split"]) if asked.get("split") in splits else library.gallery
+    photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
     checkpoints = [path.stem for path in list_checkpoints(CHECKPOINT_FOLDER)]
     offers = {
-        "split": splits,
+        "split": library.splits,
         "photo": photos,
         "beam": [str(width) for width in range(1, MAX_BEAM_SIZE + 1)],
         "checkpoint": checkpoints,
@@ -171,7 +95,7 @@ def take_over_address(library: Library) -> None:
         "look": LOOKS,
         "word": [str(word) for word in range(1, SearchOptions().max_steps + 1)],
     }
-    known, state.notices = read_address(asked, offers)
+    known, state.notice = read_address(asked, offers)
     state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
     state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
     state.beam_size = int(known.get("beam", SearchOptions().beam_size))
@@ -250,14 +174,13 @@ def show_thumbnails(gallery: dict[str, Path]) -> None:
 def choose_from_dataset(library: Library) -> Photo | None:
     """Browse a split, or the photos of it whose reference captions have a word."""
     state = st.session_state
-    splits = [split for split in SPLITS if library.examples(split)]
-    split = st.segmented_control("Split", splits, required=True, key="split", width="stretch",
-                                 default=None if "split" in state else splits[0])  # fmt: skip
-    examples = library.examples(split)
-    words = set(tokenize(st.text_input("Captions with the words", key="words", placeholder="dog ball")))
-    found = [name for name, example in examples.items() if words <= set(tokenize(" ".join(example.captions)))]
+    if state.get("split") not in library.splits:
+        state.split = library.splits[0]
+    split = st.segmented_control("Split", library.splits, required=True, key="split", width="stretch")
+    words = st.text_input("Captions with the words", key="words", placeholder="dog ball")
+    examples, found = library.examples(split), library.search(split, words)
     if not found:
-        st.info(f"No photo of the {split} split has captions with {' and '.join(sorted(words))}.")
+        st.info(f"No photo of the {split} split has captions with “{as_markdown(words)}”.")
         return None
     if state.get("photo") not in found:
         state.photo = found[0]
@@ -279,10 +202,6 @@ def choose_checkpoint() -> Version:
     path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT)]
     st.caption(as_markdown(card.describe_scores(read_info(path))), help=BLEU)
     return read_version(path)
-
-
-def read_version(path: Path) -> Version:
-    return Version(path, path.stat().st_mtime_ns)
 
 
 # The views
@@ -337,6 +256,7 @@ def step_through(version: Version, photo: Photo) -> None:
     except CaptioningError as error:
         show_error(error)
         state.said.clear()
+    state.word = min(state.word, max(len(told.caption.steps) for told in captions))
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
         show_subject(version, photo)
         take_away(version, photo, captions)
@@ -492,7 +412,7 @@ def show_stage(stage: card.Stage) -> None:
     for index, curve in enumerate(stage.curves):
         with columns[index % 3]:
             st.markdown(f"**{as_markdown(curve.name)}**")
-            st.line_chart(curve.rows, x="Epoch", y=curve.columns, height=220)
+            st.line_chart(curve.rows, x="Epoch", y=curve.columns, y_label="", height=220)
     with st.expander("The table"):
         st.table(stage.table, hide_index=True)
 
@@ -538,12 +458,7 @@ def load_dataset(folder: Path) -> CaptionDataset:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:
-    if isinstance(source, bytes):
-        source = io.BytesIO(source)
-        # What messages call it.
-        source.name = title
-    image = open_image(source)
-    return Photo(title, image, hashlib.sha256(image.tobytes()).hexdigest(), references)
+    return read_photo(title, source, references)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

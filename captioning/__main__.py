@@ -1,4 +1,4 @@
-"""The command line: `python -m captioning caption` and `python -m captioning evaluate`."""
+"""The command line: `python -m captioning caption`, `evaluate` and `export`."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from captioning.arguments import Parser
 from captioning.checkpoint import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError, DatasetError
+from captioning.images import open_image
 from captioning.inference.beam_search import SearchOptions
 from captioning.inference.captioner import Captioner
 
@@ -35,14 +36,23 @@ def build_parser() -> argparse.ArgumentParser:
         default=defaults.length_penalty,
         help="rank captions by log-probability / words ** this (default: %(default)s)",
     )
-    shared.add_argument("--json", action="store_true", help="print JSON")
+    printed = argparse.ArgumentParser(add_help=False)
+    printed.add_argument("--json", action="store_true", help="print JSON")
 
-    caption = commands.add_parser("caption", parents=[shared], help="caption photos")
+    caption = commands.add_parser("caption", parents=[shared, printed], help="caption photos")
     caption.add_argument("photos", nargs="+", metavar="PHOTO")
     caption.add_argument("--beam-size", type=beam_size, default=defaults.beam_size, help="default: %(default)s")
     caption.set_defaults(run=run_caption)
 
-    evaluate = commands.add_parser("evaluate", parents=[shared], help="score a split of a data set")
+    export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
+    export.add_argument("photo", metavar="PHOTO")
+    export.add_argument("--format", choices=["gif", "png", "html", "json"], required=True)
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    export.add_argument("--beam-size", type=beam_size, default=defaults.beam_size, help="default: %(default)s")
+    export.add_argument("--look", choices=["heat", "spotlight", "contour"], default="heat", help="default: %(default)s")
+    export.set_defaults(run=run_export)
+
+    evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
     evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set")
     evaluate.add_argument("--split", choices=["dev", "test"], default="dev", help="default: %(default)s")
     evaluate.add_argument("--beam-size", type=beam_size, nargs="+", default=[1, 3, 5], help="default: 1 3 5")
@@ -68,6 +78,21 @@ def run_caption(arguments: argparse.Namespace) -> int:
         else:
             print(f"{photo}: {caption.text}" if len(arguments.photos) > 1 else caption.text, flush=True)
     return status
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write a caption as a file to take away."""
+    # Here, so that captioning does not wait for what only drawing needs.
+    from captioning.visualize.export import FORMATS, Scene, write
+    from captioning.visualize.player.story import Told
+
+    photo = open_image(arguments.photo)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint)
+    options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
+    scene = Scene(arguments.photo, photo, (Told(captioner(photo, options)),), arguments.look, credit)
+    write(FORMATS[arguments.format].make(scene), arguments.output)
+    return 0
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """The app's own script, run without a browser on the real checkpoint."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -13,17 +14,23 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from captioning import Captioner, SearchOptions, checkpoint
+from captioning.data.datasets import read_dataset
+from captioning.evaluation.metrics import bleu
+from captioning.vocabulary import tokenize
 from tests.conftest import ROOT
 from tests.helpers import make_photos
 
 
 @pytest.fixture
 def start(monkeypatch):
-    """Starts the app with the given command-line arguments."""
+    """Starts the app with the given command-line arguments, at the given address."""
 
-    def run(*arguments: object) -> AppTest:
+    def run(*arguments: object, **address: str) -> AppTest:
         monkeypatch.setattr(sys, "argv", ["app.py", *map(str, arguments)])
-        return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in address.items():
+            app.query_params[name] = value
+        return app.run()
 
     return run
 
@@ -42,23 +49,20 @@ def encoded(monkeypatch) -> list[int]:
     return counts
 
 
-def html(app: AppTest) -> str:
-    return "".join(element.proto.body for element in app.get("html"))
+def story(app: AppTest) -> dict:
+    """What the player on the page shows."""
+    [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
+    return json.loads(player.proto.json)
 
 
-def caption_of(app: AppTest) -> str:
-    """The sentence on the page, without its end mark."""
-    sentence = re.search(r'<p class="sentence">(.*?)</p>', html(app))[1]
-    return " ".join(re.findall(r">([^<]+)<", sentence.replace("> <", "><"))[:-1])
+def captions_of(app: AppTest) -> list[str]:
+    return [caption["text"] for caption in story(app)["captions"]]
 
 
-def current_word(app: AppTest) -> str:
-    return re.search(r'class="now[^"]*">([^<]+)<', html(app))[1]
-
-
-def picture(app: AppTest) -> str:
-    [large] = [image.proto.imgs[0] for image in app.image if "attention" in image.proto.imgs[0].alt]
-    return large.url
+def text_of(app: AppTest) -> str:
+    """What is written on the page, without Markdown's escapes."""
+    written = [*app.markdown, *app.caption, *app.info, *app.warning, *app.subheader]
+    return " ".join(element.value for element in written).replace("\\", "")
 
 
 def errors(app: AppTest) -> list[str]:
@@ -75,35 +79,27 @@ def upload(app: AppTest, name: str, data: bytes) -> AppTest:
 def test_opens_with_a_sample_already_captioned(start, captioner, photos):
     app = start()
     assert errors(app) == []
-    assert caption_of(app) == captioner(photos / "astronaut.png", SearchOptions(beam_size=5)).text
-    assert current_word(app) == caption_of(app).split()[0]
+    expected = captioner(photos / "astronaut.png", SearchOptions(beam_size=5))
+    [caption] = story(app)["captions"]
+    assert caption["text"] == expected.text
+    assert [step["word"] for step in caption["steps"]] == [step.word for step in expected.steps]
+    for told, step in zip(caption["steps"], expected.steps, strict=True):
+        assert told["probability"] == pytest.approx(step.probability, abs=1e-5)
+        assert [word for word, *_ in told["alternatives"]] == [word for word, _ in step.alternatives]
 
 
 def test_shows_the_checkpoints_scores(start, captioner):
-    scores = captioner.info.training["scores"]["test"]
-    text = " ".join(element.value for element in start().caption).replace("\\", "")
-    for row in scores:
+    text = text_of(start())
+    for row in captioner.info.training["scores"]["test"]:
         assert f"{row['bleu'][3]:.1f} at beam {row['beam_size']}" in text
 
 
-def test_stepping_moves_through_the_words_and_computes_nothing(start, encoded, monkeypatch):
+def test_says_honestly_what_the_model_has_never_seen(start):
     app = start()
-    words = [*caption_of(app).split(), "end"]
-    runs = len(encoded)
-    monkeypatch.setattr(Captioner, "describe", None)
-    pictures = []
-    for index, word in enumerate(words):
-        assert current_word(app) == word
-        assert app.slider(key="word").value == index + 1
-        pictures.append(picture(app))
-        app.button(key="next").click() if index + 1 < len(words) else app.button(key="previous").click()
-        app.run()
-        assert errors(app) == []
-    assert current_word(app) == words[-2]
-    app.slider(key="word").set_value(1).run()
-    assert current_word(app) == words[0]
-    assert len(set(pictures)) == len(words)
-    assert len(encoded) == runs
+    assert "never seen" not in text_of(app)
+    for title, thing in (("Cat", "cat"), ("Rocket", "rocket"), ("Coffee", "coffee")):
+        app.button(key=f"photo {title}").click().run()
+        assert re.search(f"never seen .*{thing}", text_of(app))
 
 
 def test_another_beam_width_searches_again_without_encoding_again(start, encoded, captioner, photos):
@@ -113,15 +109,187 @@ def test_another_beam_width_searches_again_without_encoding_again(start, encoded
     runs = len(encoded)
     for width, text in expected.items():
         app.slider(key="beam_size").set_value(width).run()
-        assert caption_of(app) == text
+        assert captions_of(app) == [text]
     assert len(encoded) == runs
 
 
-def test_an_uploaded_photo_is_captioned(start, captioner, photos):
+def test_an_uploaded_photo_is_captioned_and_is_not_in_the_address(start, captioner, photos):
     data = (photos / "coffee.png").read_bytes()
     app = upload(start(), "my photo.png", data)
     assert errors(app) == []
-    assert caption_of(app) == captioner(data).text
+    assert captions_of(app) == [captioner(data).text]
+    assert "photo" not in app.query_params
+    assert "not in the page's address" in text_of(app)
+
+
+# The address
+
+
+def test_the_address_brings_back_photo_width_word_look_and_view(start, captioner, photos):
+    app = start(photo="Rocket", beam="2", word="3", look="contour", view="step")
+    assert errors(app) == []
+    assert not app.warning
+    assert captions_of(app) == [captioner(photos / "rocket.jpg", SearchOptions(beam_size=2)).text]
+    expected = {"photo": "Rocket", "beam": "2", "word": "3", "look": "contour", "view": "step"}
+    assert {name: value for name, value in app.query_params.items() if name != "checkpoint"} == expected
+    assert start(view="model").session_state["view"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("photo", "../../etc/passwd"),
+        ("photo", "/etc/passwd"),
+        ("beam", "11"),
+        ("beam", "-1"),
+        ("beam", "many"),
+        ("checkpoint", "../secret"),
+        ("view", "truth"),
+        ("word", "0"),
+        ("word", "1e9"),
+        ("look", "<script>"),
+        ("split", "train"),
+    ],
+)
+def test_an_address_that_asks_for_what_is_not_there_gets_the_default_and_a_notice(start, name, value):
+    app = start(**{name: value})
+    assert errors(app) == []
+    [notice] = [warning.value.replace("\\", "") for warning in app.warning]
+    assert name in notice
+    assert value in notice
+    assert notice.endswith(".")
+    assert story(app)["title"] == "Astronaut"
+    assert app.query_params.get(name) != value
+
+
+def test_words_in_the_address_that_the_model_has_not_are_told_in_one_sentence(start):
+    app = start(say="zyzzyva <img src=x>")
+    [message] = errors(app)
+    assert message.endswith(".")
+    assert len(captions_of(app)) == 1
+
+
+# What if
+
+
+def test_what_if_stands_beside_the_caption_and_undo_goes_back(start, captioner, photos):
+    plain = captioner(photos / "astronaut.png").text
+    first, *_ = plain.split()
+    app = start(say=f"{first} dog")
+    assert errors(app) == []
+    before, after = captions_of(app)
+    assert before == plain
+    assert after.startswith(f"{first} dog ")
+    one, two = story(app)["captions"]
+    assert all(re.fullmatch(r"log-probability −\d+\.\d\d", caption["note"]) for caption in (one, two))
+    assert [step["word"] for step in two["steps"] if step["forced"]] == ["dog"]
+    app.button(key="undo").click().run()
+    assert captions_of(app) == [plain]
+    assert "say" not in app.query_params
+
+
+def test_another_photo_forgets_what_if_and_another_width_does_not(start):
+    app = start(say="a dog")
+    app.slider(key="beam_size").set_value(2).run()
+    assert len(captions_of(app)) == 2
+    app.button(key="photo Motorbike").click().run()
+    assert len(captions_of(app)) == 1
+
+
+# The other views
+
+
+def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, photos):
+    app = start(view="search", beam="3", photo="Motorbike")
+    assert errors(app) == []
+    [tree] = app.get("bidi_component")
+    steps = json.loads(tree.proto.json)["steps"]
+    caption = captioner(photos / "motorcycle_left.png", SearchOptions(beam_size=3))
+    won = [node["label"] for step in steps for node in step if node["fate"] == "won"]
+    assert won == [*caption.text.split(), "end"]
+    assert {node["fate"] for step in steps for node in step} == {"won", "finished", "abandoned", "dropped"}
+    [table] = app.table
+    assert list(table.value["Caption"]) == [found.text for found in caption.hypotheses]
+    assert list(table.value["Length-normalised score"]) == [
+        f"{found.score:.3f}".replace("-", "−") for found in caption.hypotheses
+    ]
+
+
+def test_the_comparison_has_every_beam_width(start, captioner, photos):
+    app = start(view="compare")
+    assert errors(app) == []
+    [table] = app.table
+    assert list(table.value["Beam width"]) == list(range(1, 11))
+    for width in (1, 4, 10):
+        expected = captioner(photos / "astronaut.png", SearchOptions(beam_size=width))
+        assert table.value["Caption"][width - 1] == expected.text
+    assert "no other checkpoint" in text_of(app)
+
+
+def test_two_checkpoints_stand_side_by_side(start, checkpoint_folder, captioner, photos):
+    shutil.copy(captioner.info.path, checkpoint_folder / "other.safetensors")
+    app = start(view="compare", other="other")
+    assert errors(app) == []
+    assert [caption["heading"] for caption in story(app)["captions"]] == ["good", "other"]
+    assert set(captions_of(app)) == {captioner(photos / "astronaut.png").text}
+
+
+def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
+    app = start(view="model")
+    assert errors(app) == []
+    text = text_of(app)
+    info = captioner.info
+    parameters = sum(parameter.numel() for parameter in captioner.model.parameters())
+    for fact in (info.config.encoder, f"{len(info.vocabulary):,} words", f"{parameters / 1e6:.1f} million"):
+        assert fact in text
+    assert "what it is bad at" in text.lower()
+    scores = app.table[0].value
+    assert len(scores) == sum(map(len, info.training["scores"].values()))
+    stages = [stage for stage in info.training["stages"] if stage["epochs"]]
+    tables = [table.value for table in app.table[1:]]
+    assert [len(table) for table in tables] == [len(stage["epochs"]) for stage in stages]
+
+
+def test_truth_shows_the_references_and_the_caveat(start, captioner, flickr8k):
+    app = start("--data", flickr8k, view="truth", split="test")
+    assert errors(app) == []
+    example = read_dataset(flickr8k).split("test")[0]
+    text = text_of(app)
+    for reference in example.captions:
+        assert reference in text
+    assert "says little" in text
+    caption = captioner(example.photo).text
+    assert caption in text
+    expected = bleu([caption.split()], [[tokenize(reference) for reference in example.captions]])
+    assert {metric.label: metric.value for metric in app.metric} == {
+        f"BLEU-{n}": f"{score:.1f}" for n, score in enumerate(expected, start=1)
+    }
+
+
+def test_a_data_set_can_be_browsed_and_searched(start, flickr8k):
+    app = start("--data", flickr8k)
+    assert errors(app) == []
+    dataset = read_dataset(flickr8k)
+    assert app.selectbox(key="photo").options == [example.photo.name for example in dataset.split("dev")]
+    app.text_input(key="words").set_value("Frisbee dog").run()
+    found = app.selectbox(key="photo").options
+    assert 0 < len(found) < 200
+    captions = {example.photo.name: " ".join(example.captions).lower() for example in dataset.split("dev")}
+    assert all("frisbee" in captions[name] and "dog" in captions[name] for name in found)
+    app.button(key="random").click().run()
+    assert errors(app) == []
+    assert story(app)["title"] in found
+    assert app.query_params["photo"] == story(app)["title"]
+    app.text_input(key="words").set_value("zyzzyva").run()
+    assert "No photo" in text_of(app)
+
+
+def test_a_data_set_that_is_none_is_told_in_one_sentence(start, tmp_path):
+    [message] = errors(start("--data", tmp_path))
+    assert message.endswith(".")
+
+
+# What can go wrong
 
 
 @pytest.mark.parametrize(
@@ -175,7 +343,7 @@ def checkpoint_folder(tmp_path, monkeypatch, captioner) -> Path:
 def test_a_bad_checkpoint_is_told_and_the_good_one_still_works(start, checkpoint_folder):
     torch.save({}, checkpoint_folder / "pickle.safetensors")
     app = start()
-    expected = caption_of(app)
+    expected = captions_of(app)
     picker = app.selectbox(key="checkpoint")
     assert picker.options == ["good", "pickle"]
     [message] = errors(picker.select_index(1).run())
@@ -183,7 +351,7 @@ def test_a_bad_checkpoint_is_told_and_the_good_one_still_works(start, checkpoint
     assert message.endswith(".")
     app.selectbox(key="checkpoint").select_index(0).run()
     assert errors(app) == []
-    assert caption_of(app) == expected
+    assert captions_of(app) == expected
 
 
 def test_no_checkpoint_at_all_is_told_in_one_sentence(start, checkpoint_folder):
@@ -198,4 +366,4 @@ def test_a_photo_of_any_mode_and_size_is_shown(start):
         file = io.BytesIO()
         image.save(file, "TIFF")
         assert errors(upload(app, "photo.tiff", file.getvalue())) == []
-        assert caption_of(app)
+        assert captions_of(app)[0]

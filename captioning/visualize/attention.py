@@ -10,7 +10,7 @@ LOOKS = {"heat": "Heat map", "spotlight": "Spotlight", "contour": "Contour"}
 COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
 OPACITY = 0.6
 # A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
-FULL_STRENGTH = 4
+FULL_STRENGTH = 6
 # How finely attention is drawn before the screen or the file enlarges it.
 MAP_SIZE = 64
 # How much darker the photo is outside the contour, of what the opacity is.

@@ -17,16 +17,15 @@ from captioning.errors import CaptioningError
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
 from captioning.visualize.player.story import Told, tell
-from captioning.visualize.text import number, spoken
-
-_PLAYER = Path(__file__).parent / "player"
+from captioning.visualize.source import source
+from captioning.visualize.text import spoken
 
 INK, QUIET, PAPER, ACCENT = "#1f1b2e", "#5b566b", "#ffffff", "#6d28d9"
 # The page's colours, light and dark; they are those of the app's theme.
 LIGHT = {"primary": "#6d28d9", "background": "#ffffff", "text": "#1f1b2e", "border": "#d9d4e6"}
 DARK = {"primary": "#7957e8", "background": "#100d19", "text": "#f1eefa", "border": "#3f3859"}
 
-GIF_SIZE = 720
+GIF_SIZE = 600
 GIF_MILLISECONDS = 1300
 SLIDE_WIDTH = 1920
 SLIDE_MARGIN = 40
@@ -99,7 +98,7 @@ def to_png(scene: Scene) -> bytes:
         slide.paste(attention_overlay(photo, step.attention, look=scene.look) if step else photo, (x, y))
         if step:
             _write_label(draw, (x, y + tile_height + 4), tile_width, step, label)
-    text = f"{scene.caption.text}   ·   log-probability {number(scene.caption.log_probability)}   ·   {scene.credit}"
+    text = f"{scene.caption.text}   ·   log-probability {scene.caption.log_probability:.2f}   ·   {scene.credit}"
     draw.text((SLIDE_MARGIN, height - SLIDE_MARGIN - 30), _shorten(text, small, SLIDE_WIDTH - 80), QUIET, small)
     file = io.BytesIO()
     slide.save(file, "PNG", optimize=True)
@@ -114,14 +113,14 @@ def to_json(scene: Scene) -> bytes:
 def to_html(scene: Scene) -> bytes:
     """One file with the step-through in it; it opens in any browser, without a network."""
     story = tell(Path(scene.title).name, scene.photo, scene.told, look=scene.look)
-    page = string.Template(_source("page.html")).substitute(
+    page = string.Template(source("player/page.html")).substitute(
         title=html.escape(f"{story['title']}: {scene.caption.text}"),
         footer=html.escape(scene.credit),
         light=_variables(LIGHT),
         dark=_variables(DARK),
-        css=_source("player.css"),
-        html=_source("player.html"),
-        js=_source("player.js"),
+        css=source("player/player.css"),
+        html=source("player/player.html"),
+        js=source("player/player.js"),
         story=_script_safe(story),
     )
     return page.encode()
@@ -197,14 +196,15 @@ def _palette(frames: Sequence[Image.Image]) -> Image.Image:
 
 
 def _columns(tiles: int, ratio: float) -> int:
-    """As few rows as keep the tiles large enough to see: the slide is filled best near 16 : 9."""
+    """How many tiles to put in a row, so that the slide is near 16 : 9, rather too wide than too high, and full."""
 
-    def slant(columns: int) -> float:
-        width = SLIDE_WIDTH / columns
-        height = math.ceil(tiles / columns) * (width / ratio + 70)
-        return abs(math.log(height / (SLIDE_WIDTH * 9 / 16)))
+    def cost(columns: int) -> float:
+        rows = math.ceil(tiles / columns)
+        height = rows * (SLIDE_WIDTH / columns / ratio + 70)
+        excess = math.log(height / (SLIDE_WIDTH * 9 / 16))
+        return max(2 * excess, -excess) + (rows * columns - tiles) / (rows * columns)
 
-    return min(range(2, 9), key=slant)
+    return min(range(2, 9), key=cost)
 
 
 def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, step: Step, font) -> None:
@@ -243,7 +243,3 @@ def _variables(colors: dict[str, str]) -> str:
 def _script_safe(value: dict) -> str:
     """JSON that can stand in a script element: nothing in it can end the element or begin a comment."""
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _source(name: str) -> str:
-    return (_PLAYER / name).read_text(encoding="utf-8")

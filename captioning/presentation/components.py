@@ -1,17 +1,15 @@
 """The player and the tree as Streamlit components."""
 
-from pathlib import Path
-
 import streamlit as st
 
-_FOLDER = Path(__file__).parent
+from captioning.visualize.source import source
 
 
 def player(*, data: dict, key: str, **hooks):
     """Mount the player on the page; see `player/component.js` for what it reports."""
-    code = _read("player/player.js") + _read("player/component.js")
+    code = source("player/player.js") + source("player/component.js")
     component = st.components.v2.component(
-        "captioning_player", html=_read("player/player.html"), css=_read("player/player.css"), js=code
+        "captioning_player", html=source("player/player.html"), css=source("player/player.css"), js=code
     )
     return component(data=data, key=key, **hooks)
 
@@ -19,10 +17,6 @@ def player(*, data: dict, key: str, **hooks):
 def beam_tree(*, data: dict, key: str):
     """Mount the drawing of a beam search."""
     component = st.components.v2.component(
-        "captioning_tree", html=_read("tree/tree.html"), css=_read("tree/tree.css"), js=_read("tree/tree.js")
+        "captioning_tree", html=source("tree/tree.html"), css=source("tree/tree.css"), js=source("tree/tree.js")
     )
     return component(data=data, key=key)
-
-
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
