@@ -37,14 +37,14 @@ from captioning.vocabulary import tokenize
 
 MAX_BEAM_SIZE = 10
 THUMBNAIL_SIZE = 160
-STYLE = Path(__file__).parent / ".streamlit" / "page.css"
+STYLE = Path(__file__).parent / ".streamlit"
 # Samples that show what the published data sets do not.
 UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket": "a rocket"}
 
 
 def main() -> None:
-    st.set_page_config("Show, Attend and Tell", page_icon=":material/center_focus_strong:", layout="wide")
-    st.html(STYLE)
+    st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
+    st.html(STYLE / "page.css")
     try:
         library = load_library(page_arguments())
         take_over_address(library)

@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from captioning.arguments import Parser
 from captioning.checkpoint import DEFAULT_CHECKPOINT
-from captioning.errors import CaptioningError, DatasetError
+from captioning.errors import CaptioningError
+from captioning.files import write_whole
 from captioning.images import open_image
 from captioning.inference.beam_search import SearchOptions
 from captioning.inference.captioner import Captioner
@@ -83,7 +83,7 @@ def run_caption(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write a caption as a file to take away."""
     # Here, so that captioning does not wait for what only drawing needs.
-    from captioning.visualize.export import FORMATS, Scene, write
+    from captioning.visualize.export import FORMATS, Scene
     from captioning.visualize.player.story import Told
 
     photo = open_image(arguments.photo)
@@ -91,7 +91,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
     scene = Scene(arguments.photo, photo, (Told(captioner(photo, options)),), arguments.look, credit)
-    write(FORMATS[arguments.format].make(scene), arguments.output)
+    write_whole(arguments.output, FORMATS[arguments.format].make(scene))
     return 0
 
 
@@ -108,7 +108,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     options = SearchOptions(length_penalty=arguments.length_penalty)
     scores = evaluate(captioner, examples, arguments.beam_size, options)
     if arguments.results:
-        write_results(arguments.results, coco_results(examples, scores[-1].captions))
+        results = coco_results(examples, scores[-1].captions)
+        write_whole(arguments.results, json.dumps(results).encode())
     if arguments.json:
         rows = [
             {"beam_size": score.beam_size, "bleu": score.bleu, "seconds": round(score.seconds, 2)} for score in scores
@@ -119,18 +120,6 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         for score in scores:
             print(f"{score.beam_size:>4}" + "".join(f"{value:8.2f}" for value in score.bleu) + f"{score.seconds:9.1f}")
     return 0
-
-
-def write_results(path: Path, results: list[dict]) -> None:
-    """Write captions as JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(results))
-        temporary.replace(path)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be written ({error.strerror}): name another file.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def main() -> int:

@@ -1,16 +1,16 @@
 """The data and photos that tests share."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import skimage
+from playwright.sync_api import Browser, sync_playwright
 
 from captioning import Captioner
 from captioning.checkpoint import DEFAULT_CHECKPOINT
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.browser import ROOT, Server, launch, running_app
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +48,21 @@ def run_main(monkeypatch, capsys):
         return code, out, error
 
     return run
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """A running app, with the data set where it is."""
+    folder = ROOT.parent / "shared" / "flickr8k"
+    log = tmp_path_factory.mktemp("app") / "log.txt"
+    with running_app(log, *(["--data", folder] if folder.is_dir() else [])) as server:
+        yield server
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()

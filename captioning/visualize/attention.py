@@ -51,7 +51,8 @@ def attention_map(attention: np.ndarray) -> np.ndarray:
 
     255 is where the model looked most; where it looked everywhere alike, all stays dim.
     """
-    strength = _enlarge(attention) / max(attention.max(), FULL_STRENGTH / attention.size)
+    enlarged = _enlarge(attention)
+    strength = enlarged / max(enlarged.max(), FULL_STRENGTH / attention.size)
     return (strength.clip(0, 1) * 255).round().astype(np.uint8)
 
 

@@ -4,7 +4,6 @@ import html
 import io
 import json
 import math
-import os
 import re
 import string
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from captioning.errors import CaptioningError
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
 from captioning.visualize.player.story import Told, tell
@@ -29,10 +27,6 @@ GIF_SIZE = 600
 GIF_MILLISECONDS = 1300
 SLIDE_WIDTH = 1920
 SLIDE_MARGIN = 40
-
-
-class ExportError(CaptioningError):
-    """A file that cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -142,22 +136,6 @@ FORMATS = {
     "html": Format("Step-through (HTML)", "One file to mail: it opens in any browser, offline.", "text/html", to_html),
     "json": Format("Data (JSON)", "Every word's probability, attention and alternatives.", "application/json", to_json),
 }
-
-
-def write(data: bytes, path: Path) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        ExportError: it cannot be written there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise ExportError(f"{path} cannot be written ({error.strerror}): name another file.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def file_name(scene: Scene, suffix: str) -> str:

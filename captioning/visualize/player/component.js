@@ -25,13 +25,13 @@ function mount(root) {
   let waiting = null;
   mounted.player = createPlayer(root, {
     said: (what) => mounted.tell.setTriggerValue("said", what),
-    moved(where) {
+    moved({ playing, ...where }) {
       const address = new URL(window.location.href);
       address.searchParams.set("word", where.word);
       address.searchParams.set("look", where.look);
       window.history.replaceState(window.history.state, "", address);
       clearTimeout(waiting);
-      waiting = setTimeout(() => mounted.tell.setStateValue("at", where), PAUSE);
+      if (!playing) waiting = setTimeout(() => mounted.tell.setStateValue("at", where), PAUSE);
     },
   });
   mounted.close = () => {

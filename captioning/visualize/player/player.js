@@ -6,7 +6,7 @@
  *
  * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, stop}:
  *   show(story, {word, look})  draws a story, unless it is there already; words count from 1.
- *   hooks.moved({story, word, look})           the word or the look has changed.
+ *   hooks.moved({story, word, look, playing})  the word or the look has changed, or playing has ended.
  *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
@@ -167,7 +167,7 @@ function createPlayer(root, hooks = {}) {
   // Where we are
 
   function place() {
-    return { story: story.id, word: word + 1, look: view.look };
+    return { story: story.id, word: word + 1, look: view.look, playing: timer !== null };
   }
 
   function count() {
@@ -317,6 +317,7 @@ function createPlayer(root, hooks = {}) {
     timer = null;
     player.classList.remove("playing");
     part("play").setAttribute("aria-label", "Play");
+    hooks.moved?.(place());
   }
 
   function toggle() {

@@ -61,7 +61,7 @@ def tell(
         "title": title,
         "photo": {"url": _data_url(to_jpeg(small)), "width": small.width, "height": small.height},
         "captions": [_tell_caption(told) for told in captions],
-        "looks": list(LOOKS.items()),
+        "looks": [list(look) for look in LOOKS.items()],
         "look": look,
         "color_maps": {
             name: {"table": _base64(color_table(name).tobytes()), "line": contour_color(name)} for name in COLOR_MAPS

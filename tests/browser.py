@@ -1,0 +1,99 @@
+"""A running app and a browser before it, for tests and benchmarks."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Browser, Page, Playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+# Generous, for the machine may be busy with other things.
+PATIENCE = 60_000
+
+
+class Server:
+    """A running app: its address, its process and what it wrote."""
+
+    def __init__(self, log: Path, *arguments: object):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        self.log = log
+        self.url = f"http://localhost:{port}"
+        options = ["--server.headless=true", f"--server.port={port}", "--", *map(str, arguments)]
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=log.open("w"), stderr=subprocess.STDOUT)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1)
+                return
+            except OSError:
+                assert self.process.poll() is None, self.log.read_text()
+                time.sleep(0.2)
+        raise AssertionError(self.log.read_text())
+
+    def resident(self) -> int:
+        """Its memory in bytes."""
+        return psutil.Process(self.process.pid).memory_info().rss
+
+
+@contextmanager
+def running_app(log: Path, *arguments: object) -> Iterator[Server]:
+    """An app started with these arguments; it is stopped in the end."""
+    server = Server(log, *arguments)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(20)
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+
+
+def open_player(page: Page, url: str) -> None:
+    """Open an address of the app and wait until its player has drawn the photo."""
+    page.goto(url)
+    wait_for_picture(page)
+
+
+def wait_for_picture(page: Page) -> None:
+    """Until the current picture is drawn; a canvas that nothing was drawn on is 300 pixels wide."""
+    page.locator(".picture canvas").first.wait_for()
+    page.wait_for_function(
+        """() => {
+          const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
+            (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);
+          const canvas = inShadows(document).find((element) => element.matches(".picture canvas"));
+          return canvas && canvas.width !== 300;
+        }"""
+    )
+
+
+def picture(page: Page, index: int = 0) -> str:
+    """The pixels of a photo with its attention."""
+    return page.locator(".picture canvas").nth(index).evaluate("canvas => canvas.toDataURL()")
+
+
+def words(page: Page, index: int = 0) -> list[str]:
+    """The words of a caption on the page, `end` last."""
+    return page.locator(".sentence").nth(index).locator("button").all_inner_texts()
+
+
+def current(page: Page, index: int = 0) -> str:
+    """The current word of a caption."""
+    return page.locator(".sentence").nth(index).locator('[aria-current="step"]').inner_text()

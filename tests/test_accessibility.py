@@ -1,0 +1,67 @@
+"""Contrast, names and alternative texts as axe-core judges them (WCAG 2.1 A and AA), on every view of the real app."""
+
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from captioning import open_image
+from captioning.visualize.export import FORMATS, Scene
+from captioning.visualize.player.story import Told
+from tests.browser import CHROMIUM, PATIENCE, open_player, wait_for_picture
+
+LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
+# What Streamlit itself does, and an app cannot change.
+STREAMLITS_OWN = {"aria-allowed-attr", "aria-required-children", "aria-required-parent", "nested-interactive"}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    yield page
+    page.close()
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page, options=LEVELS).response["violations"]
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found
+        if each["id"] not in STREAMLITS_OWN
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_can_be_read_and_operated(page, server, scheme):
+    page.emulate_media(color_scheme=scheme)
+    open_player(page, f"{server.url}/?photo=Cat&word=2&say=a+dog")
+    assert violations(page) == []
+    for view, mark in (("Beam search", ".tree svg"), ("Compare", "table"), ("Model", "table")):
+        page.get_by_role("radio", name=view).click()
+        page.locator(mark).first.wait_for()
+        page.wait_for_timeout(500)
+        assert violations(page) == [], view
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_to_take_away_can_be_read_and_operated(page, exported, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(exported.as_uri())
+    wait_for_picture(page)
+    assert violations(page) == []
+
+
+@pytest.fixture
+def exported(captioner, photos, tmp_path):
+    path = tmp_path / "page.html"
+    photo = open_image(photos / "rocket.jpg")
+    path.write_bytes(FORMATS["html"].make(Scene("Rocket", photo, (Told(captioner(photo)),), credit="Made to be read.")))
+    return path

@@ -1,0 +1,166 @@
+"""The files to take away, and the pictures and descriptions that they are made of."""
+
+import base64
+import json
+import re
+import tomllib
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from captioning import CaptioningError, SearchOptions, open_image
+from captioning.__main__ import main
+from captioning.files import write_whole
+from captioning.visualize.attention import LOOKS, attention_map, attention_overlay, half_outlines
+from captioning.visualize.export import DARK, FORMATS, LIGHT, Scene, file_name
+from captioning.visualize.player.story import Told, tell
+from tests.browser import ROOT
+from tests.helpers import refused
+
+
+@pytest.fixture(scope="module")
+def scene(captioner, photos) -> Scene:
+    photo = open_image(photos / "astronaut.png")
+    return Scene("astronaut.png", photo, (Told(captioner(photo)),), credit="made for a test")
+
+
+def peaked(row: int, column: int) -> np.ndarray:
+    weights = np.full((8, 8), 0.002, dtype=np.float32)
+    weights[row, column] = 1
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_brightest_place_is_where_the_model_looked(look):
+    photo = Image.new("RGB", (320, 240), (120, 120, 120))
+    for row, column in ((0, 0), (3, 5), (7, 7)):
+        drawn = np.asarray(attention_overlay(photo, peaked(row, column), look=look), dtype=float).mean(axis=2)
+        cells = drawn.reshape(8, 30, 8, 40).mean(axis=(1, 3))
+        assert np.unravel_index(cells.argmax(), cells.shape) == (row, column)
+
+
+def test_the_outline_holds_half_of_the_attention_in_as_little_as_can_be(captioner, photos):
+    for step in captioner(photos / "astronaut.png").steps:
+        weights = np.asarray(
+            Image.fromarray(step.attention).resize((64, 64), Image.Resampling.BICUBIC), dtype=float
+        ).clip(0)
+        centers = (np.indices((64, 64)) + 0.5) / 64
+        inside = np.zeros((64, 64), dtype=bool)
+        for outline in half_outlines(step.attention):
+            assert (outline >= 0).all()
+            assert (outline <= 1).all()
+            np.testing.assert_allclose(outline[0], outline[-1])
+            inside ^= _contains(outline, centers[1], centers[0])
+        share = weights[inside].sum() / weights.sum()
+        assert share == pytest.approx(0.5, abs=0.03)
+        assert weights[inside].min() >= weights[~inside].max() - 1e-6
+
+
+def _contains(outline: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Which points lie in a closed line, by how often a ray to the right crosses it."""
+    crossed = np.zeros(x.shape, dtype=int)
+    for (x1, y1), (x2, y2) in pairwise(outline):
+        if y1 == y2:
+            continue
+        at = x1 + (y - y1) * (x2 - x1) / (y2 - y1)
+        crossed += ((y1 > y) != (y2 > y)) & (x < at)
+    return crossed % 2 == 1
+
+
+def test_attention_that_is_the_same_everywhere_stays_dim():
+    assert attention_map(np.full((8, 8), 1 / 64)).max() < 64
+    assert half_outlines(np.full((8, 8), 1 / 64))
+    assert attention_map(peaked(2, 2)).max() == 255
+
+
+def test_the_story_has_what_the_search_found(captioner, scene):
+    story = tell("Astronaut", scene.photo, scene.told)
+    assert json.loads(json.dumps(story)) == story
+    [caption] = story["captions"]
+    assert caption["text"] == scene.caption.text
+    for told, step in zip(caption["steps"], scene.caption.steps, strict=True):
+        drawn = np.frombuffer(base64.b64decode(told["map"]), dtype=np.uint8).reshape(64, 64)
+        np.testing.assert_array_equal(drawn, attention_map(step.attention))
+    assert tell("Astronaut", scene.photo, scene.told)["id"] == story["id"]
+    assert tell("Other", scene.photo, scene.told)["id"] != story["id"]
+
+
+def test_every_format_is_written_by_the_command_line_too(run_main, captioner, photos, tmp_path):
+    path = photos / "motorcycle_left.png"
+    caption = captioner(path, SearchOptions(beam_size=3))
+    for kind in FORMATS:
+        output = tmp_path / f"out.{kind}"
+        call = ("export", path, "--format", kind, "-o", output, "--beam-size", 3)
+        assert run_main(main, *call) == (0, "", "")
+    with Image.open(tmp_path / "out.gif") as gif:
+        assert gif.n_frames == len(caption.steps)
+        assert gif.info["loop"] == 0
+    with Image.open(tmp_path / "out.png") as png:
+        assert png.width == 1920
+    data = json.loads((tmp_path / "out.json").read_text())
+    assert data["photo"] == str(path)
+    assert {key: data[key] for key in ("caption", "words", "hypotheses")} == {
+        key: json.loads(json.dumps(caption.as_dict()))[key] for key in ("caption", "words", "hypotheses")
+    }
+    assert caption.text in (tmp_path / "out.html").read_text()
+
+
+def test_what_cannot_be_exported_is_told_in_one_sentence(run_main, photos, tmp_path):
+    (tmp_path / "kept.gif").write_text("here before")
+    photo = photos / "coffee.png"
+    calls = [
+        ("export", tmp_path / "no.jpg", "--format", "gif", "-o", tmp_path / "kept.gif"),
+        ("export", photo, "--format", "gif", "-o", tmp_path / "nowhere" / "out.gif"),
+        ("export", photo, "--format", "gif", "-o", tmp_path),
+        ("export", photo, "--format", "mp4", "-o", tmp_path / "out.mp4"),
+        ("export", photo, "--format", "gif"),
+    ]
+    for call in calls:
+        code, out, err = run_main(main, *call)
+        assert (code, out) == (2, ""), call
+        assert err.count("\n") == 1, call
+        assert err.endswith(".\n"), call
+    assert (tmp_path / "kept.gif").read_text() == "here before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept.gif"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    write_whole(tmp_path / "out", b"one")
+    write_whole(tmp_path / "out", b"two")
+    assert (tmp_path / "out").read_bytes() == b"two"
+    with refused(CaptioningError, "out"):
+        write_whole(tmp_path / "out" / "deeper", b"three")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_names_and_words_are_text_in_the_page(scene):
+    title = "</script><script>alert(1)</script><img src=x>.png"
+    page = FORMATS["html"].make(Scene(title, scene.photo, scene.told, credit="<b>bold</b>")).decode()
+    assert page.count("</script>") == 2
+    assert "<img" not in page
+    assert "<b>" not in page
+    story = re.search(r'<script type="application/json" id="story">(.*?)</script>', page, re.DOTALL)[1]
+    assert json.loads(story)["captions"][0]["text"] == scene.caption.text
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)
+    assert "/" not in file_name(Scene("../../etc/passwd", scene.photo, scene.told), "gif")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 900), (1280, 20)])
+def test_photos_of_any_shape_can_be_taken_away(captioner, size):
+    photo = Image.new("RGB", size, "red")
+    scene = Scene("thin.png", photo, (Told(captioner(photo)),))
+    for kind in FORMATS.values():
+        assert kind.make(scene)
+
+
+def test_the_page_has_the_colours_of_the_app():
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    for scheme, colors in (("light", LIGHT), ("dark", DARK)):
+        assert colors == {
+            "primary": theme[scheme]["primaryColor"],
+            "background": theme[scheme]["backgroundColor"],
+            "text": theme[scheme]["textColor"],
+            "border": theme[scheme]["borderColor"],
+        }
