@@ -54,6 +54,7 @@ function createPlayer(root, hooks = {}) {
 
   function build() {
     for (const element of player.querySelectorAll("[data-made]")) element.remove();
+    player.dataset.story = story.id;
     player.classList.toggle("pair", story.captions.length > 1);
     player.style.setProperty("--ratio", story.photo.width / story.photo.height);
     panes = story.captions.map((caption, index) => buildPane(caption, index));
