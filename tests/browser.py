@@ -84,9 +84,9 @@ def wait_for_picture(page: Page) -> None:
     )
 
 
-def picture(page: Page, index: int = 0) -> str:
-    """The pixels of a photo with its attention."""
-    return page.locator(".picture canvas").nth(index).evaluate("canvas => canvas.toDataURL()")
+def picture(page: Page, index: int = 0) -> int:
+    """A number for the pixels of a photo with its attention."""
+    return hash(page.locator(".picture canvas").nth(index).evaluate("canvas => canvas.toDataURL()"))
 
 
 def words(page: Page, index: int = 0) -> list[str]:

@@ -84,7 +84,7 @@ def test_playing_and_stepping_ask_the_server_for_nothing(page):
     sent.clear()
     page.get_by_label("Pace").select_option("Fast")
     page.get_by_role("button", name="Play").click()
-    expect(page.locator('.sentence [aria-current="step"]')).to_have_text(said[3])
+    expect(page.locator(".sentence button").nth(3)).to_have_attribute("aria-current", "step")
     press(page, "ArrowRight")
     press(page, "ArrowRight")
     assert current(page) == said[5]
@@ -145,7 +145,8 @@ def test_what_if_shows_both_captions_and_undo_goes_back(page):
     assert current(page, 1) == word
     expect(page.locator(".score")).to_have_text([re.compile(r"log-probability −\d")] * 2)
     wait_for_picture(page)
-    assert picture(page, 0) != ""
+    # The decoder has read the other word once it chooses the second after it.
+    press(page, "ArrowRight")
     press(page, "ArrowRight")
     assert picture(page, 0) != picture(page, 1)
     expect(page).to_have_url(re.compile(r"say=\w+"))
@@ -159,7 +160,7 @@ def test_the_tree_of_the_search_shows_the_caption_as_its_winner(page):
     plain = words(page)
     page.get_by_role("radio", name="Beam search").click()
     expect(page.locator(".tree svg")).to_be_visible()
-    assert page.locator(".tree .won .word").all_inner_texts() == plain
+    assert page.locator(".tree .won .word").all_text_contents() == plain
     for fate in ("finished", "abandoned", "dropped"):
         assert page.locator(f".tree .node.{fate}").count() > 0
     expect(page.get_by_role("table")).to_contain_text("Length-normalised score")
