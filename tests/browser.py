@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 # Generous, for the machine may be busy with other things.
-PATIENCE = 120_000
+PATIENCE = 90_000
 
 
 class Server:
