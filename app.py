@@ -80,7 +80,8 @@ def load_library(arguments: Namespace) -> Library:
 def take_over_address(library: Library) -> None:
     """Set the page to what its address says, when it is opened or the browser goes back; what cannot be is told."""
     state, asked = st.session_state, st.query_params.to_dict()
-    if asked == state.get("address"):
+    # A run that a control has caused may still bring the address from before the last one.
+    if asked == state.get("address") or state.get("controls", controls()) != controls():
         return
     state.address = asked
     photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
@@ -121,6 +122,15 @@ def write_address() -> None:
     if address != state.address:
         st.query_params.from_dict(address)
         state.address = address
+    state.controls = controls()
+
+
+def controls() -> list:
+    """What somebody has set the page to."""
+    state = st.session_state
+    names = ("source", "split", "photo", "beam_size", "checkpoint", "other", "view", "words")
+    upload = state.get("upload")
+    return [*(state.get(name) for name in names), upload and upload.file_id, [*state.get("said", [])]]
 
 
 # The sidebar
