@@ -6,8 +6,6 @@ float32. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabular
 """
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from captioning.errors import CheckpointError
+from captioning.files import replacing
 from captioning.model.model import CaptioningModel, ModelConfig
 from captioning.vocabulary import Vocabulary
 
@@ -56,20 +55,13 @@ def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, 
         "training": json.dumps(training),
     }
     tensors = {name: _stored(tensor) for name, tensor in model.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"The checkpoint {path} cannot be written ({error}): free space or write elsewhere."
         ) from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def load_checkpoint(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:

@@ -12,6 +12,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from captioning.errors import DatasetError
+from captioning.files import replacing
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
@@ -76,15 +77,11 @@ def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.ndarray, n
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
         # Reserved now: a disk that fills up later would end the process when it writes to the mapping.
         with temporary.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _fill(
