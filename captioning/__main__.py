@@ -99,7 +99,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """Score a split at each beam width."""
     # Here, so that captioning does not wait for what only scoring needs.
     from captioning.data.datasets import read_dataset
-    from captioning.evaluation.evaluate import coco_results, evaluate
+    from captioning.evaluation.evaluate import coco_results, evaluate, score_table
 
     captioner = Captioner.from_checkpoint(arguments.checkpoint)
     dataset = read_dataset(arguments.data)
@@ -110,15 +110,11 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if arguments.results:
         results = coco_results(examples, scores[-1].captions)
         write_whole(arguments.results, json.dumps(results).encode())
+    rows = [score.as_dict() for score in scores]
     if arguments.json:
-        rows = [
-            {"beam_size": score.beam_size, "bleu": score.bleu, "seconds": round(score.seconds, 2)} for score in scores
-        ]
         print(json.dumps({"split": arguments.split, "photos": len(examples), "scores": rows}))
     else:
-        print(f"{'beam':>4}" + "".join(f"{f'BLEU-{n}':>8}" for n in range(1, 5)) + f"{'seconds':>9}")
-        for score in scores:
-            print(f"{score.beam_size:>4}" + "".join(f"{value:8.2f}" for value in score.bleu) + f"{score.seconds:9.1f}")
+        print(score_table(rows))
     return 0
 
 

@@ -19,6 +19,12 @@ def test_a_split_is_captioned_as_its_photos_are_alone(captioner, flickr8k):
         assert score.bleu == bleu([caption.split() for caption in score.captions], references)
         # The floor of a model that has learned: one that has not scores below 10.
         assert score.bleu[0] > 40
+        row = score.as_dict()
+        assert row["bleu"] == [round(value, 2) for value in score.bleu]
+        assert 0 < row["cider"] < 1000
+        assert 0 < row["rouge_l"] < 100
+        # Maps that are the same at every word would give 0.
+        assert 0.05 < row["movement"] < 1
     assert greedy.captions != beam.captions
 
 

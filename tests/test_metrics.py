@@ -1,13 +1,16 @@
-"""BLEU against arithmetic by hand, and against a plain rewriting of its definition."""
+"""Scores against arithmetic by hand, plain rewritings of their definitions, and what the field computes them with."""
 
 import math
 import random
 import warnings
 from collections import Counter
 
+import numpy as np
 import pytest
+from pycocoevalcap.cider.cider import Cider
 
-from captioning.evaluation.metrics import bleu
+from captioning.evaluation.cider import CiderD
+from captioning.evaluation.metrics import attention_movement, bleu, consensus, dangling_endings, doubled_words
 
 
 def words(text: str) -> list[str]:
@@ -94,3 +97,57 @@ def test_brevity_is_penalised_against_the_reference_of_the_closest_length():
     assert bleu([short], [[CAPTION]])[0] == pytest.approx(100 * math.exp(1 - 8 / 6))
     assert bleu([short], [[CAPTION, CAPTION[:7]]])[0] == pytest.approx(100 * math.exp(1 - 7 / 6))
     assert bleu([long], [[CAPTION]])[0] == pytest.approx(50)
+
+
+def random_corpus(seed: int, photos: int = 12) -> tuple[list[list[str]], list[list[list[str]]]]:
+    draw = random.Random(seed)
+
+    def sentence() -> list[str]:
+        return draw.choices("abcdefghij", weights=[9, 7, 5, 3, 2, 1, 1, 1, 1, 1], k=draw.randint(1, 12))
+
+    return [sentence() for _ in range(photos)], [[sentence() for _ in range(5)] for _ in range(photos)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_reward_is_the_cider_of_the_coco_evaluation(seed):
+    captions, references = random_corpus(seed)
+    reward = CiderD(references)
+    found = [reward.score(photo, caption) for photo, caption in enumerate(captions)]
+    _, expected = Cider().compute_score(
+        {photo: [" ".join(caption) for caption in group] for photo, group in enumerate(references)},
+        {photo: [" ".join(caption)] for photo, caption in enumerate(captions)},
+    )
+    assert found == pytest.approx(list(expected), abs=1e-9)
+    assert max(found) > 0
+
+
+def test_the_reward_of_words_that_no_reference_has_is_nothing():
+    reward = CiderD([[words("a dog runs")], [words("a man sits")]])
+    assert reward.score(0, words("two cats sleep")) == 0
+    assert reward.score(0, []) == 0
+    assert reward.score(0, words("a dog runs")) > reward.score(1, words("a dog runs"))
+
+
+def test_consensus_scores_are_highest_for_the_references_themselves(monkeypatch):
+    # METEOR needs Java, which starts slowly.
+    monkeypatch.setenv("PATH", "")
+    captions, references = random_corpus(0)
+    own = consensus([group[0] for group in references], references)
+    other = consensus(captions, references)
+    assert own.keys() == {"cider", "rouge_l"}
+    assert own["rouge_l"] == pytest.approx(100)
+    assert all(own[name] > other[name] for name in own)
+
+
+def test_doubled_words_and_dangling_endings_are_counted_by_the_caption():
+    captions = [words(text) for text in ("a dog dog runs runs", "a dog runs", "a man in a", "the", "")]
+    assert doubled_words(captions) == 1
+    assert dangling_endings(captions) == 2
+
+
+def test_attention_movement_is_the_total_variation_between_neighbours():
+    still, apart = np.full((3, 2, 2), 0.25), np.eye(4).reshape(4, 2, 2)
+    assert attention_movement(still) == 0
+    assert attention_movement(apart) == 1
+    assert attention_movement(np.stack([apart[0], still[0], apart[0]])) == pytest.approx(0.75)
+    assert attention_movement(apart[:1]) == 0

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from captioning.data.datasets import Example
-from captioning.evaluation.metrics import bleu
+from captioning.evaluation.metrics import attention_movement, bleu, consensus, dangling_endings, doubled_words
 from captioning.images import open_image
 from captioning.inference.beam_search import SearchOptions
+from captioning.inference.caption import Caption
 from captioning.inference.captioner import Captioner
 from captioning.vocabulary import tokenize
 
@@ -25,14 +27,24 @@ class WidthScore:
     Attributes:
         beam_size: the width.
         bleu: BLEU-1 to BLEU-4, 0 to 100.
+        metrics: `cider`, `rouge_l`, `meteor` where Java is found (all times 100); `words` (mean length), `doubled` and
+            `dangling` (captions that say a word twice in a row, or break off); `movement` (mean total-variation
+            distance between consecutive words' attention).
         seconds: encoding and searching, without reading the photos.
         captions: one a photo, in the split's order.
     """
 
     beam_size: int
     bleu: list[float]
+    metrics: dict[str, float]
     seconds: float
     captions: list[str]
+
+    def as_dict(self) -> dict:
+        """What `python -m captioning evaluate --json` prints of a width, and checkpoints keep."""
+        rounded = {name: round(value, 3) for name, value in self.metrics.items()}
+        bleu = [round(value, 2) for value in self.bleu]
+        return {"beam_size": self.beam_size, "bleu": bleu, **rounded, "seconds": round(self.seconds, 2)}
 
 
 def evaluate(
@@ -43,7 +55,7 @@ def evaluate(
     Raises:
         ImageError: a photo cannot be read.
     """
-    captions: dict[int, list[str]] = {width: [] for width in beam_sizes}
+    captions: dict[int, list[Caption]] = {width: [] for width in beam_sizes}
     seconds = dict.fromkeys(beam_sizes, 0.0)
     with ThreadPoolExecutor() as readers, tqdm(total=len(examples), desc="Captioning", unit="photo") as bar:
         for start in range(0, len(examples), CHUNK):
@@ -51,16 +63,34 @@ def evaluate(
             encoded = captioner.encode(list(readers.map(lambda example: open_image(example.photo), chunk)))
             for width in beam_sizes:
                 found = captioner.describe(encoded, replace(options, beam_size=width))
-                captions[width] += [caption.text for caption in found]
+                captions[width] += found
                 seconds[width] += encoded.seconds + sum(caption.seconds.search for caption in found)
             bar.update(len(chunk))
     references = [[tokenize(caption) for caption in example.captions] for example in examples]
-    return [
-        WidthScore(
-            width, bleu([caption.split() for caption in captions[width]], references), seconds[width], captions[width]
-        )
-        for width in beam_sizes
+    return [_score(width, captions[width], references, seconds[width]) for width in beam_sizes]
+
+
+def _score(width: int, captions: list[Caption], references: list[list[list[str]]], seconds: float) -> WidthScore:
+    words = [caption.text.split() for caption in captions]
+    movement = [
+        attention_movement(np.stack([step.attention for step in caption.steps if not step.end])) for caption in captions
     ]
+    metrics = {
+        **consensus(words, references),
+        "words": float(np.mean([len(caption) for caption in words])),
+        "doubled": doubled_words(words),
+        "dangling": dangling_endings(words),
+        "movement": float(np.mean(movement)),
+    }
+    return WidthScore(width, bleu(words, references), metrics, seconds, [caption.text for caption in captions])
+
+
+def score_table(rows: Sequence[dict]) -> str:
+    """Rows of `WidthScore.as_dict`, as text: a line for each beam width, under the names of the scores."""
+    names = [name for name in rows[0] if name not in ("beam_size", "bleu")]
+    heads = ["beam", *(f"BLEU-{order}" for order in range(1, 5)), *names]
+    lines = [[row["beam_size"], *row["bleu"], *(row[name] for name in names)] for row in rows]
+    return "\n".join("".join(f"{value:>9}" for value in line) for line in [heads, *lines])
 
 
 def coco_results(examples: Sequence[Example], captions: Sequence[str]) -> list[dict]:

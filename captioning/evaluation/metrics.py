@@ -1,14 +1,25 @@
-"""Scores of generated captions against reference captions."""
+"""Scores of generated captions against reference captions, and of captions by themselves."""
 
+import contextlib
+import io
+import shutil
 import warnings
 from collections.abc import Sequence
+from itertools import pairwise
 
+import numpy as np
 from nltk.translate.bleu_score import corpus_bleu
 
 _WEIGHTS = [tuple([1 / n] * n) for n in range(1, 5)]
 
+# Words with which no English sentence of this kind ends.
+_DANGLING = frozenset("a an the and or of at to with for from into onto is are was were its his her their".split())
 
-def bleu(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> list[float]:
+Captions = Sequence[Sequence[str]]
+References = Sequence[Sequence[Sequence[str]]]
+
+
+def bleu(captions: Captions, references: References) -> list[float]:
     """Corpus BLEU-1 to BLEU-4, 0 to 100, without smoothing (Papineni et al., 2002).
 
     Args:
@@ -21,3 +32,44 @@ def bleu(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequen
         # NLTK warns where no four words in a row agree; the score of 0 says as much.
         warnings.simplefilter("ignore")
         return [100 * float(score) for score in corpus_bleu(references, captions, _WEIGHTS)]
+
+
+def consensus(captions: Captions, references: References) -> dict[str, float]:
+    """CIDEr, ROUGE-L and, where Java is found, METEOR, each times 100, as the COCO evaluation computes them.
+
+    CIDEr's document frequencies are those of these references (Vedantam et al., 2015).
+
+    Args:
+        captions, references: as for `bleu`.
+    """
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    found = {index: [" ".join(caption)] for index, caption in enumerate(captions)}
+    wanted = {index: [" ".join(caption) for caption in photo] for index, photo in enumerate(references)}
+    scorers = {"cider": Cider(), "rouge_l": Rouge()}
+    if shutil.which("java"):
+        from pycocoevalcap.meteor.meteor import Meteor
+
+        scorers["meteor"] = Meteor()
+    with contextlib.redirect_stdout(io.StringIO()):
+        return {name: 100 * float(scorer.compute_score(wanted, found)[0]) for name, scorer in scorers.items()}
+
+
+def doubled_words(captions: Captions) -> int:
+    """How many captions say a word twice in a row."""
+    return sum(any(first == second for first, second in pairwise(words)) for words in captions)
+
+
+def dangling_endings(captions: Captions) -> int:
+    """How many captions break off: they end with an article, a conjunction, or a word that wants another after it."""
+    return sum(bool(words) and words[-1] in _DANGLING for words in captions)
+
+
+def attention_movement(maps: np.ndarray) -> float:
+    """Mean total-variation distance between the maps (T, L or rows × columns) of consecutive words.
+
+    0 where all maps are the same, 1 where none overlaps the next; 0 for a single map.
+    """
+    flat = maps.reshape(len(maps), -1)
+    return float(np.abs(np.diff(flat, axis=0)).sum(axis=1).mean() / 2) if len(maps) > 1 else 0.0
