@@ -2,11 +2,17 @@
 
     python train.py --data ../shared/flickr8k --config configs/flickr8k-efficientnet-lite2.toml
 
-trains the default checkpoint's model on two CPU cores; without --config the settings are those of the reference
-implementation, a ResNet-101 on a GPU. Flags override the file. A run that was interrupted goes on with --resume.
+trains the default checkpoint's model on two CPU cores; configs/resnet101-flickr8k.toml holds the settings of the
+reference implementation, for a GPU. Flags override the file. Further:
+
+    python train.py … --resume                        go on where a run was interrupted
+    python train.py … --find-lr 1                     search a learning rate for stage 1
+    python train.py … --start CHECKPOINT --stages 3   only the stages that the checkpoint has not been through
+    python train.py … --devices 4 --num-nodes 2       on several devices (on each node, with its NODE_RANK)
 """
 
 import argparse
+import logging
 import shlex
 import sys
 import tomllib
@@ -17,14 +23,25 @@ from captioning.arguments import Parser
 from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.model.model import ModelConfig
+from captioning.training.interrupt import Stopped
+from captioning.training.run import Run
 from captioning.training.settings import StageSettings
-from captioning.training.stages import Run, train
+from captioning.training.stages import Embedding, Schedule
 
-# The reference's second stage.
-STAGE_2 = StageSettings(epochs=10, batch_size=5, learning_rate=1e-4, schedule="one-cycle", trained_blocks=3)
-# Settings that both stages share, and those that each has of its own.
-SHARED = ("label_smoothing", "attention_weight", "gradient_clip", "mirror")
+# What the stages differ in, by the prefix of their flags; further defaults are those of the first.
+STAGES = {
+    "": StageSettings(),
+    "stage2_": StageSettings(epochs=10, batch_size=5, learning_rate=1e-4, schedule="one-cycle", trained_blocks=3),
+    "stage3_": StageSettings(epochs=5, batch_size=25, learning_rate=5e-5, samples=5),
+}
+TITLES = {
+    "": "stage 1: encoder frozen, its features cached",
+    "stage2_": "stage 2: the encoder's last blocks trained too",
+    "stage3_": "stage 3: self-critical, on cached features",
+}
+# Settings that each stage has of its own, and those that all share.
 OWN = ("epochs", "batch_size", "learning_rate", "schedule")
+SHARED = ("label_smoothing", "attention_weight", "gradient_clip", "mirror", "teacher_forcing", "averaging", "patience")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,11 +49,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
     parser.add_argument("--config", type=Path, help="TOML file of settings, named as the flags")
     parser.add_argument("--output", type=Path, default=Path("checkpoints/model.safetensors"))
-    parser.add_argument("--state", type=Path, default=Path("runs/state"), help="folder to resume from")
+    parser.add_argument("--run", type=Path, default=Path("runs/run"), help="folder of states, tables, plots and logs")
     parser.add_argument("--cache", type=Path, default=Path(".cache/features"), help="folder of the feature cache")
-    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from this one with its next stage")
+    parser.add_argument("--resume", action="store_true", help="go on from the last saved state")
+    parser.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS", help="between saved states")
+    parser.add_argument("--find-lr", type=int, choices=[1, 2], metavar="STAGE", help="search a learning rate, no more")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--devices", type=int, default=1, help="processes on this machine, each with a GPU or the CPU")
+    parser.add_argument("--num-nodes", type=int, default=1, help="machines")
+    parser.add_argument("--precision", choices=["32-true", "16-mixed", "bf16-mixed"], default="32-true")
+    add_model_flags(parser)
+    add_stage_flags(parser)
+    return parser
 
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     defaults = ModelConfig()
     model.add_argument("--encoder", default=defaults.encoder, help="timm's name of a backbone")
@@ -48,42 +76,74 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--dropout", type=float, default=defaults.dropout)
     model.add_argument("--feature-dropout", type=float, default=defaults.feature_dropout)
     model.add_argument("--min-frequency", type=int, default=5, help="rarer words of the train captions become <unk>")
+    model.add_argument("--word-vectors", type=Path, metavar="FILE", help="GloVe or fastText text to start words from")
+    model.add_argument("--freeze-embedding", action="store_true", help="keep the word vectors as they are")
 
-    shared = parser.add_argument_group("both stages")
-    first, second = StageSettings(), STAGE_2
-    shared.add_argument("--stages", type=int, choices=[1, 2], default=2, help="how many to run")
+
+def add_stage_flags(parser: argparse.ArgumentParser) -> None:
+    shared = parser.add_argument_group("all stages")
+    first = STAGES[""]
+    shared.add_argument("--stages", type=int, choices=[1, 2, 3], default=2, help="how many to run")
     shared.add_argument("--label-smoothing", type=float, default=first.label_smoothing)
     shared.add_argument("--attention-weight", type=float, default=first.attention_weight, help="doubly stochastic term")
     shared.add_argument("--gradient-clip", type=float, default=first.gradient_clip)
     shared.add_argument("--mirror", action="store_true", help="train on mirror images too")
-
-    stage = parser.add_argument_group("stage 1: encoder frozen, its features cached")
-    stage.add_argument("--epochs", type=int, default=first.epochs)
-    stage.add_argument("--batch-size", type=int, default=first.batch_size, help="photos, each with all its captions")
-    stage.add_argument("--learning-rate", type=float, default=first.learning_rate)
-    stage.add_argument("--schedule", choices=["constant", "one-cycle"], default=first.schedule)
-
-    stage = parser.add_argument_group("stage 2: the encoder's last blocks trained too")
-    stage.add_argument("--stage2-epochs", type=int, default=second.epochs)
-    stage.add_argument("--stage2-batch-size", type=int, default=second.batch_size)
-    stage.add_argument("--stage2-learning-rate", type=float, default=second.learning_rate)
-    stage.add_argument("--stage2-schedule", choices=["constant", "one-cycle"], default=second.schedule)
-    stage.add_argument("--trained-blocks", type=int, default=second.trained_blocks, help="counted from the last")
-    stage.add_argument("--smallest-crop", type=float, default=second.smallest_crop, help="share of a photo's area")
-    return parser
+    shared.add_argument(
+        "--teacher-forcing", type=float, default=first.teacher_forcing, help="its share in the last epoch"
+    )
+    shared.add_argument("--averaging", type=float, default=first.averaging, help="decay of the weights' moving average")
+    shared.add_argument("--patience", type=int, help="stop a stage after so many epochs without a better BLEU-4")
+    groups = {}
+    for prefix, settings in STAGES.items():
+        groups[prefix] = stage = parser.add_argument_group(TITLES[prefix])
+        flag = f"--{prefix.replace('_', '-')}"
+        stage.add_argument(f"{flag}epochs", type=int, default=settings.epochs)
+        stage.add_argument(f"{flag}batch-size", type=int, default=settings.batch_size, help="photos, on each device")
+        stage.add_argument(f"{flag}learning-rate", type=float, default=settings.learning_rate)
+        stage.add_argument(f"{flag}schedule", choices=["constant", "one-cycle"], default=settings.schedule)
+    second, third = STAGES["stage2_"], STAGES["stage3_"]
+    groups["stage2_"].add_argument(
+        "--trained-blocks", type=int, default=second.trained_blocks, help="counted from the last"
+    )
+    groups["stage2_"].add_argument(
+        "--smallest-crop", type=float, default=second.smallest_crop, help="share of a photo's area"
+    )
+    groups["stage3_"].add_argument("--samples", type=int, default=third.samples, help="captions drawn a photo")
+    groups["stage3_"].add_argument(
+        "--bleu-reward", type=float, default=third.bleu_reward, help="weight of BLEU-4 beside CIDEr-D"
+    )
 
 
 def read_stages(arguments: argparse.Namespace) -> list[StageSettings]:
     """The settings of the stages to run."""
     shared = {name: getattr(arguments, name) for name in SHARED}
-    first = StageSettings(**shared, **{name: getattr(arguments, name) for name in OWN})
-    second = StageSettings(
-        **shared,
-        **{name: getattr(arguments, f"stage2_{name}") for name in OWN},
-        trained_blocks=arguments.trained_blocks,
-        smallest_crop=arguments.smallest_crop,
+    special = {
+        "": {},
+        "stage2_": {"trained_blocks": arguments.trained_blocks, "smallest_crop": arguments.smallest_crop},
+        "stage3_": {"samples": arguments.samples, "bleu_reward": arguments.bleu_reward},
+    }
+    stages = [
+        StageSettings(**shared, **{name: getattr(arguments, prefix + name) for name in OWN}, **special[prefix])
+        for prefix in STAGES
+    ]
+    return stages[: arguments.stages]
+
+
+def read_run(arguments: argparse.Namespace) -> Run:
+    """Places and devices."""
+    return Run(
+        output=arguments.output,
+        folder=arguments.run,
+        cache=arguments.cache,
+        seed=arguments.seed,
+        command=shlex.join(["python", "train.py", *sys.argv[1:]]),
+        start=arguments.start,
+        resume=arguments.resume,
+        save_every=arguments.save_every,
+        devices=arguments.devices,
+        num_nodes=arguments.num_nodes,
+        precision=arguments.precision,
     )
-    return [first, second][: arguments.stages]
 
 
 def read_config(parser: argparse.ArgumentParser, path: Path) -> None:
@@ -106,28 +166,38 @@ def main() -> int:
     if config:
         read_config(parser, config)
     arguments = parser.parse_args()
-    run = Run(
-        output=arguments.output,
-        state=arguments.state,
-        cache=arguments.cache,
-        seed=arguments.seed,
-        command=shlex.join(["python", "train.py", *sys.argv[1:]]),
-        resume=arguments.resume,
-    )
     try:
         model = ModelConfig(**{field.name: getattr(arguments, field.name) for field in fields(ModelConfig)})
-        stages = read_stages(arguments)
+        stages, run = read_stages(arguments), read_run(arguments)
     except ValueError as error:
         parser.error(str(error))
+    # What it tells besides warnings is of no use here.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         dataset = read_dataset(arguments.data)
         print(dataset.describe())
-        train(dataset, model, stages, arguments.min_frequency, run)
+        schedule = Schedule(
+            dataset,
+            model,
+            stages,
+            run,
+            min_frequency=arguments.min_frequency,
+            embedding=Embedding(arguments.word_vectors, arguments.freeze_embedding),
+        )
+        if arguments.find_lr:
+            rate, picture = schedule.find_learning_rate(arguments.find_lr)
+            print(f"Suggested learning rate: {rate or 'none, the loss does not fall'} (see {picture})")
+        else:
+            schedule.train()
     except CaptioningError as error:
         print(error, file=sys.stderr)
         return 2
+    except Stopped:
+        resume = "" if run.resume else " --resume"
+        print(f"\nStopped and saved. To go on: {run.command}{resume}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
-        print(f"\nStopped. To go on, add --resume: {run.command} --resume", file=sys.stderr)
+        print("\nStopped before the first step; run the same again.", file=sys.stderr)
         return 130
     return 0
 

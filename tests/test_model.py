@@ -46,7 +46,8 @@ def assert_close(one: torch.Tensor, other: torch.Tensor) -> None:
 @torch.inference_mode()
 def test_teacher_forcing_gives_what_calling_step_by_hand_gives(features, neck_size):
     decoder = random_decoder(WORDS, neck_size=neck_size)
-    logits, attention = decoder(features, CAPTIONS)
+    hidden, attention = decoder(features, CAPTIONS)
+    logits = decoder.predict(hidden)
     assert logits.shape == (3, 2, 5, WORDS)
     assert attention.shape == (3, 2, 5, CELLS)
     for photo in range(3):
@@ -57,7 +58,7 @@ def test_teacher_forcing_gives_what_calling_step_by_hand_gives(features, neck_si
             state = out.state
             assert_close(logits[photo, :, step], out.logits[0])
             assert_close(attention[photo, :, step], out.attention[0])
-        assert not logits[photo, :, steps:].any()
+        assert not hidden[photo, :, steps:].any()
         assert not attention[photo, :, steps:].any()
 
 
@@ -86,15 +87,15 @@ def test_a_batch_of_captions_gives_what_its_members_give_alone(decoder, features
 def test_what_stands_after_a_caption_influences_nothing_before(decoder, features):
     expected, _ = decoder(features, CAPTIONS)
     longer = nn.functional.pad(CAPTIONS, (0, 3))
-    logits, attention = decoder(features, longer)
-    assert logits.shape[2] == attention.shape[2] == 8
-    assert_close(logits[:, :, :5], expected)
+    hidden, attention = decoder(features, longer)
+    assert hidden.shape[2] == attention.shape[2] == 8
+    assert_close(hidden[:, :, :5], expected)
     changed = CAPTIONS.clone()
     changed[0, 1, 3:] = 13
-    logits, _ = decoder(features, changed)
-    assert_close(logits[0, 0], expected[0, 0])
-    assert_close(logits[0, 1, :3], expected[0, 1, :3])
-    assert_close(logits[1:], expected[1:])
+    hidden, _ = decoder(features, changed)
+    assert_close(hidden[0, 0], expected[0, 0])
+    assert_close(hidden[0, 1, :3], expected[0, 1, :3])
+    assert_close(hidden[1:], expected[1:])
 
 
 def test_dropout_is_at_work_in_training_alone(decoder, features):
@@ -102,11 +103,34 @@ def test_dropout_is_at_work_in_training_alone(decoder, features):
         assert torch.equal(decoder(features, CAPTIONS)[0], decoder(features, CAPTIONS)[0])
         decoder.train()
         assert not torch.equal(decoder(features, CAPTIONS)[0], decoder(features, CAPTIONS)[0])
+        hidden = torch.randn(4, decoder.output.in_features)
+        assert not torch.equal(decoder.predict(hidden), decoder.predict(hidden))
+
+
+@torch.inference_mode()
+def test_without_teacher_forcing_the_decoder_reads_its_own_words(decoder, features):
+    hidden, _ = decoder(features, CAPTIONS, teacher_forcing=0.0)
+    memory, state = decoder.start(features, 2)
+    tokens = CAPTIONS[:, :, 0]
+    for step in range(CAPTIONS.shape[2] - 1):
+        out = decoder.step(tokens, state, memory)
+        state, tokens = out.state, out.logits.argmax(dim=-1)
+        alive = (CAPTIONS[:, :, step + 1] != 0).any(dim=1)
+        assert_close(hidden[alive, :, step], state.hidden[alive])
+
+
+@torch.inference_mode()
+def test_teacher_forcing_in_part_reads_some_words_of_both(decoder, features):
+    torch.manual_seed(0)
+    always, half, never = (decoder(features, CAPTIONS, teacher_forcing=share)[0] for share in (1.0, 0.5, 0.0))
+    assert not torch.equal(half, always)
+    assert not torch.equal(half, never)
+    assert_close(half[:, :, 0], always[:, :, 0])
 
 
 def test_the_loss_of_every_word_reaches_every_weight(decoder, features):
-    logits, attention = decoder.train()(features, CAPTIONS)
-    (logits.square().sum() + attention.square().sum()).backward()
+    hidden, attention = decoder.train()(features, CAPTIONS)
+    (decoder.predict(hidden).square().sum() + attention.square().sum()).backward()
     for name, parameter in decoder.named_parameters():
         # The score's bias shifts all cells alike, and softmax takes it out.
         if name != "attention.score.bias":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.transforms import RandomResizedCrop
 
 from captioning.images import open_image, to_pixels
@@ -14,6 +14,13 @@ from captioning.vocabulary import PAD
 
 # Words that a mirror image would make untrue.
 SIDES = frozenset({"left", "right"})
+
+
+class Draw(NamedTuple):
+    """What a sampler asks a data set for: the photo at a place in the split, and the seed of its random view."""
+
+    index: int
+    seed: int = 0
 
 
 class Item(NamedTuple):
@@ -51,9 +58,10 @@ class FeatureDataset(Dataset):
     def __len__(self) -> int:
         return len(self.captions)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, draw: Draw) -> Item:
+        index, seed = draw
         views = self.features.shape[1] if self.may_mirror[index] else 1
-        view = int(torch.randint(views, ()))
+        view = seed % views
         return Item(index, torch.from_numpy(self.features[index, view].astype(np.float32)), self.captions[index])
 
 
@@ -82,15 +90,18 @@ class PhotoDataset(Dataset):
     def __len__(self) -> int:
         return len(self.captions)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, draw: Draw) -> Item:
+        index, seed = draw
         photo = open_image(self.photos[index])
-        if self.smallest_crop < 1:
-            top, left, height, width = RandomResizedCrop.get_params(photo, [self.smallest_crop, 1.0], [0.9, 1.1])
-            photo = photo.crop((left, top, left + width, top + height))
+        # The random numbers of a photo are its own: which came before it in this process must not matter.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if self.smallest_crop < 1:
+                top, left, height, width = RandomResizedCrop.get_params(photo, [self.smallest_crop, 1.0], [0.9, 1.1])
+                photo = photo.crop((left, top, left + width, top + height))
+            mirrored = self.may_mirror[index] and torch.rand(()) < 0.5
         pixels = to_pixels(photo, self.image_size)
-        if self.may_mirror[index] and torch.rand(()) < 0.5:
-            pixels = pixels.flip(-1)
-        return Item(index, pixels, self.captions[index])
+        return Item(index, pixels.flip(-1) if mirrored else pixels, self.captions[index])
 
 
 def longest_captions(captions: Sequence[Sequence[Sequence[int]]]) -> list[int]:
@@ -115,45 +126,97 @@ def pad_collate(items: Sequence[Item]) -> Batch:
     return Batch(torch.tensor([item.index for item in items]), torch.stack([item.inputs for item in items]), captions)
 
 
-class LengthSortedSampler(Sampler[int]):
-    """All items from the longest to the shortest: the least padding, for when order does not matter."""
+class LengthSortedSampler(Sampler[Draw]):
+    """All items from the longest to the shortest: the least padding, for when order does not matter.
 
-    def __init__(self, lengths: Sequence[int]):
-        self._order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    Args:
+        lengths: of the items.
+        rank, world_size: which of how many processes asks; each gets its share.
+    """
+
+    def __init__(self, lengths: Sequence[int], rank: int = 0, world_size: int = 1):
+        self._order = sorted(range(len(lengths)), key=lambda index: -lengths[index])[rank::world_size]
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
+    def __iter__(self) -> Iterator[Draw]:
+        return map(Draw, self._order)
 
 
-class SortishSampler(Sampler[int]):
-    """A random order in which neighbours have similar lengths, another in each epoch.
+class SortishSampler(Sampler[Draw]):
+    """A random order in which neighbours have similar lengths, another in each epoch, the same for the same seed.
 
     The items are shuffled and cut into chunks of many batches; each chunk is sorted by length, and its batches are
-    shuffled among themselves.
+    shuffled among themselves. Several processes share each batch; a few items come twice where they do not come out
+    even, so that all processes take as many steps.
+
+    Args:
+        lengths: of the items.
+        batch_size: of each process.
+        seed: of the order and of the items' random views.
+        rank, world_size: which of how many processes asks.
     """
 
     BATCHES_PER_CHUNK = 30
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, rank: int = 0, world_size: int = 1):
         self._lengths = torch.tensor(lengths)
-        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+        self._batch_size = batch_size * world_size
+        self._seed, self._epoch, self._start = seed, 0, 0
+        self._rank, self._world_size = rank, world_size
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return -(-len(self._lengths) // self._world_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
-        self._epoch = epoch
+        if epoch != self._epoch:
+            self._epoch, self._start = epoch, 0
 
-    def __iter__(self) -> Iterator[int]:
+    def start_at(self, epoch: int, item: int) -> None:
+        """Begin this epoch at a later item, as a run does that is resumed."""
+        self._epoch, self._start = epoch, item
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    def __iter__(self) -> Iterator[Draw]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        shuffled = torch.randperm(len(self), generator=generator)
+        order = self._order(generator)
+        seeds = torch.randint(2**31, (len(order),), generator=generator).tolist()
+        draws = [Draw(*pair) for pair in zip(order, seeds, strict=True)]
+        return iter(draws[self._rank :: self._world_size][self._start :])
+
+    def _order(self, generator: torch.Generator) -> list[int]:
+        shuffled = torch.randperm(len(self._lengths), generator=generator)
+        missing = -len(shuffled) % self._world_size
+        shuffled = torch.cat([shuffled, shuffled[:missing]])
+        order: list[int] = []
         for chunk in shuffled.split(self._batch_size * self.BATCHES_PER_CHUNK):
             batches = chunk[self._lengths[chunk].argsort(descending=True, stable=True)].split(self._batch_size)
             # The short batch stays last, or all that follow would be cut askew.
-            order = torch.randperm(len(chunk) // self._batch_size, generator=generator).tolist()
-            for batch in order + list(range(len(order), len(batches))):
-                yield from batches[batch].tolist()
+            places = torch.randperm(len(chunk) // self._batch_size, generator=generator).tolist()
+            for place in places + list(range(len(places), len(batches))):
+                order += batches[place].tolist()
+        return order
+
+
+class ResumableLoader(DataLoader):
+    """Batches of the train split; its state says how far the epoch has come, so that a resumed run goes on there.
+
+    Attributes:
+        done: batches of the epoch that have been trained on; whoever trains keeps it up to date.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, sampler: SortishSampler):
+        # A generator of its own: a loader draws a number when it is made, and a resumed run makes it at another moment.
+        super().__init__(dataset, batch_size, sampler=sampler, collate_fn=pad_collate, generator=torch.Generator())
+        self.done = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.sampler.epoch, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.sampler.start_at(state["epoch"], state["done"] * self.batch_size)

@@ -101,8 +101,8 @@ class AttentionDecoder(nn.Module):
         cell = self.initial_cell(mean).tanh().unsqueeze(1).expand(-1, rows, -1)
         return Memory(features, self.attention.project_features(features)), State(hidden, cell)
 
-    def step(self, tokens: torch.Tensor, state: State, memory: Memory) -> StepOutput:
-        """Read one token (N, K) of each caption and predict the next.
+    def advance(self, tokens: torch.Tensor, state: State, memory: Memory) -> tuple[torch.Tensor, State]:
+        """Read one token (N, K) of each caption: attention weights (N, K, L), and the state from which to predict.
 
         The context vector is gated by the hidden state (Xu et al., section 4.2.1).
         """
@@ -111,31 +111,54 @@ class AttentionDecoder(nn.Module):
         inputs = torch.cat([self.embedding(tokens), context], dim=-1)
         before = (state.hidden.flatten(0, 1), state.cell.flatten(0, 1))
         hidden, cell = self.lstm(inputs.flatten(0, 1), before)
-        hidden, cell = hidden.unflatten(0, tokens.shape), cell.unflatten(0, tokens.shape)
-        return StepOutput(self.output(self.dropout(hidden)), attention, State(hidden, cell))
+        return attention, State(hidden.unflatten(0, tokens.shape), cell.unflatten(0, tokens.shape))
 
-    def forward(self, features: torch.Tensor, captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Teacher forcing: read the captions (N, K, T) from <start> on and predict each next token.
+    def predict(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits (…, V) of the next token after hidden states (…, H)."""
+        return self.output(self.dropout(hidden))
+
+    def step(self, tokens: torch.Tensor, state: State, memory: Memory) -> StepOutput:
+        """Read one token (N, K) of each caption and predict the next."""
+        attention, state = self.advance(tokens, state, memory)
+        return StepOutput(self.predict(state.hidden), attention, state)
+
+    def forward(
+        self, features: torch.Tensor, captions: torch.Tensor, teacher_forcing: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read the captions (N, K, T) from <start> on, up to the token before the last.
 
         A photo drops out of the batch once its longest caption is over, so photos must stand in order of falling
         caption length.
 
+        Args:
+            features: of the encoder, (N, L, encoder_channels).
+            captions: ids, padded with <pad>.
+            teacher_forcing: how likely each token is read from the caption; else it is the model's own likeliest
+                one (scheduled sampling, Bengio et al., 2015). <start> is always read.
+
         Returns:
-            Logits (N, K, T - 1, V) and attention weights (N, K, T - 1, L); both are zero where a photo had dropped
-            out.
+            Hidden states (N, K, T - 1, H), from which `predict` gives each next token, and attention weights
+            (N, K, T - 1, L); both are zero where a photo had dropped out.
         """
         memory, state = self.start(features, captions.shape[1])
-        logits, attention = [], []
+        hidden, attention = [], []
         # A photo needs step t while any of its captions has a token to predict there; <pad> is 0.
         alive = (captions[:, :, 1:] != 0).any(dim=1).sum(dim=0).tolist()
         for step, count in enumerate(alive):
             memory = Memory(*(tensor[:count] for tensor in memory))
             state = State(*(tensor[:count] for tensor in state))
-            out = self.step(captions[:count, :, step], state, memory)
-            state = out.state
-            logits.append(_pad_photos(out.logits, len(captions)))
-            attention.append(_pad_photos(out.attention, len(captions)))
-        return torch.stack(logits, dim=2), torch.stack(attention, dim=2)
+            tokens = captions[:count, :, step]
+            if step and teacher_forcing < 1:
+                tokens = self._sometimes_own(tokens, state.hidden, teacher_forcing)
+            weights, state = self.advance(tokens, state, memory)
+            hidden.append(_pad_photos(state.hidden, len(captions)))
+            attention.append(_pad_photos(weights, len(captions)))
+        return torch.stack(hidden, dim=2), torch.stack(attention, dim=2)
+
+    @torch.no_grad()
+    def _sometimes_own(self, tokens: torch.Tensor, hidden: torch.Tensor, teacher_forcing: float) -> torch.Tensor:
+        own = self.predict(hidden).argmax(dim=-1)
+        return torch.where(torch.rand(tokens.shape, device=tokens.device) < teacher_forcing, tokens, own)
 
 
 def _pad_photos(tensor: torch.Tensor, count: int) -> torch.Tensor:

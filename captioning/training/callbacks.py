@@ -1,64 +1,148 @@
-"""What happens around an epoch: its row of metrics, the best one kept, the state written safely."""
+"""What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved."""
 
+import csv
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from captioning.checkpoint import save_checkpoint
+from captioning.errors import CheckpointError
+from captioning.files import replacing
+from captioning.training.interrupt import Stopped
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
-
-COLUMNS = ("train_loss", "valid_loss", "top5", "bleu4")
 
 
 class RenamedCheckpoints(TorchCheckpointIO):
     """Writes a state beside its place and renames it there, so that a kill in between leaves the one before."""
 
     def save_checkpoint(self, checkpoint: dict, path: str, storage_options: object = None) -> None:
-        temporary = f"{path}.tmp"
-        super().save_checkpoint(checkpoint, temporary, storage_options)
-        Path(temporary).replace(path)
+        try:
+            with replacing(Path(path)) as temporary:
+                super().save_checkpoint(checkpoint, temporary, storage_options)
+        # torch tells of a full disk as a RuntimeError.
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"The state of the run cannot be written to {path} ({str(error).splitlines()[0]}): free space and add "
+                "--resume to go on from the state saved before."
+            ) from None
 
 
 class EpochTable(Callback):
-    """Prints a row of metrics after each epoch and remembers them all."""
+    """Prints a row of metrics after each epoch, and writes all of them as CSV.
 
-    def __init__(self):
+    Args:
+        path: of the CSV file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
         self.rows: list[dict] = []
-        self._started = 0.0
+        self._seconds = 0.0
+        self._since = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
+        self._since = time.monotonic()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
-        self._started = time.monotonic()
+        self._since = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
-        metrics = {name: round(float(trainer.callback_metrics[name]), 4) for name in COLUMNS}
-        seconds = round(time.monotonic() - self._started, 1)
-        self.rows.append({"epoch": trainer.current_epoch + 1, **metrics, "seconds": seconds})
+        names = (task.measure, "valid_loss", "top5", "bleu4")
+        metrics = {name: round(float(trainer.callback_metrics[name]), 4) for name in names}
+        self.rows.append({"epoch": trainer.current_epoch + 1, **metrics, "seconds": round(self._elapsed(), 1)})
+        self._seconds = 0.0
         # The progress bar leaves the cursor at the end of its line.
         trainer.print()
         trainer.print("".join(f"{name:>12}" for name in self.rows[0]))
         trainer.print("".join(f"{value:>12}" for value in self.rows[-1].values()), flush=True)
+        if trainer.is_global_zero:
+            write_table(self.path, self.rows)
 
     def state_dict(self) -> dict:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": self._elapsed()}
 
     def load_state_dict(self, state: dict) -> None:
-        self.rows = state["rows"]
+        self.rows, self._seconds = state["rows"], state["seconds"]
+
+    def _elapsed(self) -> float:
+        """Seconds of this epoch, those before an interruption included."""
+        now = time.monotonic()
+        self._seconds += now - self._since
+        self._since = now
+        return self._seconds
+
+
+def write_table(path: Path, rows: list[dict]) -> None:
+    """Write rows as CSV."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 class KeepBest(Callback):
     """Writes a checkpoint whenever the generated dev captions score better than in every epoch of the stage before."""
 
-    def __init__(self, path: Path, vocabulary: Vocabulary, record: dict):
-        self.path, self.vocabulary, self.record = path, vocabulary, record
+    def __init__(self, path: Path, vocabulary: Vocabulary, record: dict, table: EpochTable):
+        self.path, self.vocabulary, self.record, self.table = path, vocabulary, record, table
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
-        rows = next(callback.rows for callback in trainer.callbacks if isinstance(callback, EpochTable))
+        rows = self.table.rows
         if rows[-1]["bleu4"] < max(row["bleu4"] for row in rows):
             return
-        self.record["stages"][-1]["epochs"] = rows
+        self.record["stages"][-1] |= {"epochs": rows, "best_epoch": rows[-1]["epoch"]}
         if trainer.is_global_zero:
-            save_checkpoint(self.path, task.model, self.vocabulary, self.record)
+            save_checkpoint(self.path, task.scored_model, self.vocabulary, self.record)
+
+
+class SaveState(Checkpoint):
+    """Saves what a run needs to go on: after every epoch, within one every so often, and when it is asked to stop.
+
+    Being a `Checkpoint` it is called after all other callbacks, whose states belong to what is saved.
+
+    Args:
+        path: of the state.
+        interval: seconds between states within an epoch.
+        stop_asked: whether the run is to stop.
+    """
+
+    def __init__(self, path: Path, interval: float, stop_asked: Callable[[], bool]):
+        self.path, self.interval, self.stop_asked = path, interval, stop_asked
+        self._saved = time.monotonic()
+        self._ended = False
+
+    def on_train_start(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
+        # A stage that early stopping had ended stays ended.
+        trainer.should_stop = self._ended
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        trainer.train_dataloader.done = trainer.fit_loop.epoch_loop.batch_idx + 1
+        # The state after an epoch's last step is saved with its scores.
+        if trainer.is_last_batch:
+            return
+        stop, due = trainer.strategy.broadcast((self.stop_asked(), time.monotonic() - self._saved >= self.interval))
+        if stop or due:
+            self._save(trainer)
+        if stop:
+            raise Stopped
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
+        self._ended = trainer.should_stop
+        self._save(trainer)
+        if trainer.strategy.broadcast(self.stop_asked()):
+            raise Stopped
+
+    def state_dict(self) -> dict:
+        return {"ended": self._ended}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._ended = state["ended"]
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._saved = time.monotonic()

@@ -1,208 +1,214 @@
-"""The two stages of training: the decoder on a frozen encoder, then the encoder's last blocks with it."""
+"""The stages of training: decoder, encoder's last blocks with it, and self-critical; each from the one before."""
 
+import math
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
+from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader
 
-from captioning.checkpoint import load_checkpoint, read_info, save_checkpoint
-from captioning.data.datasets import CaptionDataset, Example
-from captioning.data.features import cached_features
-from captioning.data.loaders import (
-    FeatureDataset,
-    LengthSortedSampler,
-    PhotoDataset,
-    SortishSampler,
-    longest_captions,
-    mentions_side,
-    pad_collate,
-)
+from captioning.checkpoint import load_checkpoint, save_checkpoint
+from captioning.data.datasets import CaptionDataset
+from captioning.data.loaders import ResumableLoader
 from captioning.errors import CheckpointError, DatasetError
-from captioning.evaluation.evaluate import evaluate
-from captioning.inference.beam_search import SearchOptions
-from captioning.inference.captioner import Captioner
 from captioning.model.model import CaptioningModel, ModelConfig
-from captioning.training.callbacks import EpochTable, KeepBest, RenamedCheckpoints
+from captioning.training.callbacks import EpochTable, KeepBest, SaveState
+from captioning.training.data import Split, dev_loader, train_loader
+from captioning.training.interrupt import Interrupt
+from captioning.training.run import Run, check_stages, check_unfinished, check_writable
+from captioning.training.scores import score_stages
+from captioning.training.self_critical import SelfCriticalTask
 from captioning.training.settings import StageSettings
 from captioning.training.task import CaptioningTask
-from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
-
-BEAM_SIZES = (1, 3, 5)
+from captioning.training.trainer import make_trainer, tensorboard_logger
+from captioning.visualize.curves import plot_epochs, plot_learning_rates
+from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, read_word_vectors
 
 
 @dataclass(frozen=True)
-class Run:
-    """Where a run keeps what, and what it starts from.
+class Embedding:
+    """What words start from: a file of word vectors, or random ones; kept as they are if `frozen`."""
 
-    Attributes:
-        output: the checkpoint that is written at the end: the best epoch of all, scored.
-        state: folder of what a run needs to be resumed, and of the best epoch of each stage.
-        cache: folder of the feature cache.
-        seed: of every random choice.
-        command: what was typed, kept in the checkpoint.
-        resume: go on from the last finished epoch.
-    """
-
-    output: Path
-    state: Path
-    cache: Path
-    seed: int
-    command: str
-    resume: bool
-
-    def last(self, stage: int) -> Path:
-        """The state after a stage's last finished epoch."""
-        return self.state / f"stage{stage}.ckpt"
-
-    def best(self, stage: int) -> Path:
-        """The checkpoint of a stage's best epoch."""
-        return self.state / f"stage{stage}.safetensors"
+    vectors: Path | None = None
+    frozen: bool = False
 
 
-class Split:
-    """A split as training reads it.
+class Schedule:
+    """Stages to train one after the other, each from the best epoch of the one before.
 
-    Attributes:
-        photos: the files.
-        tokens: for each photo its tokenized captions.
-        may_mirror: for each photo whether its mirror image is as true.
-    """
+    Everything that can be checked before the first epoch is checked when it is made.
 
-    def __init__(self, examples: Sequence[Example]):
-        self.photos = [example.photo for example in examples]
-        self.tokens = [[tokenize(caption) for caption in example.captions] for example in examples]
-        self.may_mirror = [not mentions_side(captions) for captions in self.tokens]
-
-    def ids(self, vocabulary: Vocabulary) -> list[list[list[int]]]:
-        """For each photo its captions as lists of ids."""
-        return [[vocabulary.encode(caption) for caption in captions] for captions in self.tokens]
-
-
-def train(
-    dataset: CaptionDataset, config: ModelConfig, stages: Sequence[StageSettings], min_frequency: int, run: Run
-) -> None:
-    """Train stage after stage, each from the best epoch of the one before, and write the best of all to `run.output`.
+    Args:
+        dataset: with train, dev and test splits.
+        config: of the model; the embedding's size gives way to that of word vectors.
+        stages: settings of the first, second and third stage, as many as are asked for.
+        run: places and devices.
+        min_frequency: words that are rarer in the train captions become <unk>.
+        embedding: what words start from.
 
     Raises:
-        DatasetError: a split is empty, or no word is frequent enough.
-        CheckpointError: the encoder's weights or the state to resume from cannot be had, or the output is there.
+        DatasetError: a split is empty, no word is frequent enough, or the settings do not suit the data.
+        CheckpointError: the encoder's weights or the checkpoint to start from cannot be had, or the disk is full.
+        CaptioningError: there is no such device or precision.
     """
-    train_split, dev_split = Split(dataset.split("train")), Split(dataset.split("dev"))
-    vocabulary = Vocabulary.from_captions(
-        (caption for captions in train_split.tokens for caption in captions), min_frequency
-    )
+
+    def __init__(
+        self,
+        dataset: CaptionDataset,
+        config: ModelConfig,
+        stages: Sequence[StageSettings],
+        run: Run,
+        *,
+        min_frequency: int = 5,
+        embedding: Embedding | None = None,
+    ):
+        self.dataset, self.stages, self.run = dataset, stages, run
+        self.embedding = embedding or Embedding()
+        check_writable(run)
+        self._train, self._dev = Split(dataset.split("train")), Split(dataset.split("dev"))
+        # Read at the end alone; an empty one is better known now.
+        dataset.split("test")
+        self._seed()
+        if run.start:
+            self._model, info = load_checkpoint(run.start)
+            self.vocabulary = info.vocabulary
+            self._record = {name: value for name, value in info.training.items() if name != "scores"}
+        else:
+            self.vocabulary = _frequent_words(self._train, min_frequency)
+            self._model = self._new_model(config)
+            self._record = self._new_record(min_frequency)
+        self.first = len(self._record["stages"]) + 1
+        if self.first > len(stages):
+            raise CheckpointError(f"{run.start} has been through {self.first - 1} stages: ask for more with --stages.")
+        check_stages(stages, self._model, len(self._train.photos), run)
+        # Lightning looks for the devices when a trainer is made.
+        make_trainer(stages[0], run)
+
+    def train(self) -> None:
+        """Train the stages that are not through yet, and write the best checkpoint of all, scored.
+
+        Raises:
+            CheckpointError: there is no run to resume or one in the way, or results cannot be written.
+            Stopped: Ctrl-C was pressed, and the state is saved.
+        """
+        check_unfinished(self.run)
+        numbers = range(self.first, len(self.stages) + 1)
+        for number in numbers:
+            if not self.run.loss_plot(number).exists():
+                self._fit(number)
+        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+            candidates = [self.run.start] if self.run.start else []
+            candidates += [self.run.best(number) for number in numbers]
+            score_stages(candidates, self.dataset, self.run.output, self.run.folder)
+
+    def find_learning_rate(self, number: int) -> tuple[float | None, Path]:
+        """Train on batches at rising learning rates (Smith, 2017), and draw the loss against them.
+
+        Returns:
+            The suggested rate, where the loss falls most steeply, or None where it does not fall; and the picture.
+
+        Raises:
+            CheckpointError: the stage is none of this run's, or the one before it has not been trained.
+        """
+        if not self.first <= number <= len(self.stages):
+            raise CheckpointError(f"Stage {number} is none that this run would train: see --start and --stages.")
+        task = self._task(number)
+        task.model.train()
+        trainer = make_trainer(task.settings, self.run)
+        finder = Tuner(trainer).lr_find(task, *self._loaders(task, trainer), update_attr=False)
+        path = self.run.folder / f"lr_find_stage{number}.png"
+        suggestion = finder.suggestion()
+        plot_learning_rates(finder.results["lr"], finder.results["loss"], suggestion, path)
+        return suggestion, path
+
+    def _fit(self, number: int) -> None:
+        """Train one stage, from its beginning or from where it was interrupted."""
+        run, task = self.run, self._task(number)
+        settings, table = task.settings, EpochTable(run.table(number))
+        self._record["stages"].append({"stage": number, "command": run.command, "settings": asdict(settings)})
+        print(f"Stage {number}: {settings.epochs} epochs, {settings.trained_blocks} blocks of the encoder trained.")
+        with Interrupt() as interrupt:
+            callbacks = [
+                TQDMProgressBar(refresh_rate=10),
+                table,
+                KeepBest(run.best(number), self.vocabulary, self._record, table),
+                SaveState(run.state(number), run.save_every, lambda: interrupt.asked),
+            ]
+            if settings.patience:
+                callbacks.append(EarlyStopping("bleu4", mode="max", patience=settings.patience))
+            trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
+            loaders = self._loaders(task, trainer)
+            # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
+            task.model.train()
+            state = run.state(number)
+            trainer.fit(task, *loaders, ckpt_path=state if state.is_file() else None, weights_only=True)
+        trainer.strategy.barrier()
+        self._model, info = load_checkpoint(run.best(number))
+        self._record = info.training
+        self._record["stages"][-1]["epochs"] = table.rows
+        if trainer.is_global_zero:
+            save_checkpoint(run.best(number), self._model, self.vocabulary, self._record)
+            plot_epochs(table.rows, run.loss_plot(number))
+        trainer.strategy.barrier()
+
+    def _task(self, number: int) -> CaptioningTask:
+        """A stage ready to train, from the model that the stage before it left."""
+        if number > self.first:
+            self._model, info = load_checkpoint(self.run.best(number - 1))
+            self._record = info.training
+        self._seed()
+        settings = self.stages[number - 1]
+        blocks = self._model.encoder.block_count
+        self._model.encoder.unfreeze(range(blocks - settings.trained_blocks, blocks))
+        self._model.decoder.embedding.requires_grad_(not self.embedding.frozen)
+        photos_a_step = settings.batch_size * self.run.devices * self.run.num_nodes
+        steps = math.ceil(len(self._train.photos) / photos_a_step)
+        arguments = (self._model, self.vocabulary, settings, self._dev.tokens, steps, self.run.seed)
+        if settings.samples:
+            return SelfCriticalTask(*arguments, train_captions=self._train.ids(self.vocabulary))
+        return CaptioningTask(*arguments)
+
+    def _loaders(self, task: CaptioningTask, trainer: lightning.Trainer) -> tuple[ResumableLoader, DataLoader]:
+        return (
+            train_loader(task, self._train, self.run.cache, trainer),
+            dev_loader(task, self._dev, self.run.cache, trainer),
+        )
+
+    def _seed(self) -> None:
+        lightning.seed_everything(self.run.seed, verbose=False)
+
+    def _new_model(self, config: ModelConfig) -> CaptioningModel:
+        if self.embedding.vectors is None:
+            return CaptioningModel(config, len(self.vocabulary), pretrained=True)
+        vectors, found = read_word_vectors(self.embedding.vectors, self.vocabulary, self.run.seed)
+        print(f"Word vectors: {found} of {len(self.vocabulary)} words found, {vectors.shape[1]} dimensions.")
+        config = replace(config, embedding_size=vectors.shape[1])
+        model = CaptioningModel(config, len(self.vocabulary), pretrained=True)
+        model.decoder.embedding.weight.data.copy_(torch.from_numpy(vectors))
+        return model
+
+    def _new_record(self, min_frequency: int) -> dict:
+        sizes = {split: len(examples) for split, examples in self.dataset.splits.items()}
+        return {
+            "dataset": {"name": self.dataset.name, **sizes},
+            "seed": self.run.seed,
+            "min_frequency": min_frequency,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "lightning": lightning.__version__,
+            },
+            "stages": [],
+        }
+
+
+def _frequent_words(split: Split, min_frequency: int) -> Vocabulary:
+    vocabulary = Vocabulary.from_captions((caption for captions in split.tokens for caption in captions), min_frequency)
     if len(vocabulary) == len(SPECIAL_TOKENS):
         raise DatasetError(f"No word occurs {min_frequency} times in the train captions: lower --min-frequency.")
-    _check_places(run)
-    record = {
-        "dataset": {"name": dataset.name, **{split: len(examples) for split, examples in dataset.splits.items()}},
-        "command": run.command,
-        "seed": run.seed,
-        "min_frequency": min_frequency,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lightning": lightning.__version__,
-        },
-        "stages": [],
-    }
-    for number, settings in enumerate(stages, start=1):
-        lightning.seed_everything(run.seed, verbose=False)
-        if number == 1:
-            model = CaptioningModel(config, len(vocabulary), pretrained=True)
-        else:
-            model, info = load_checkpoint(run.best(number - 1))
-            record = info.training
-        record["stages"].append({"stage": number, "settings": asdict(settings)})
-        task = CaptioningTask(model, vocabulary, settings, dev_split.tokens, run.seed)
-        _fit(task, train_split, dev_split, record, number, run)
-    _write_best([run.best(number) for number in range(1, len(stages) + 1)], dataset, run.output)
-
-
-def _check_places(run: Run) -> None:
-    if run.resume and not run.last(1).is_file():
-        raise CheckpointError(f"There is nothing to resume in {run.state}: run without --resume.")
-    if run.last(1).is_file() and not run.resume:
-        raise CheckpointError(f"{run.state} holds an earlier run: add --resume to go on, or name another --state.")
-    if run.output.exists():
-        raise CheckpointError(f"{run.output} is there already: name another --output.")
-
-
-def _fit(task: CaptioningTask, train_split: Split, dev_split: Split, record: dict, number: int, run: Run) -> None:
-    """Train one stage, from its beginning or from where it was interrupted."""
-    settings, vocabulary = task.settings, task.vocabulary
-    task.model.encoder.unfreeze(_last_blocks(task.model, settings.trained_blocks))
-    train_set = _examples(task, train_split, run.cache, training=True)
-    dev_set = _examples(task, dev_split, run.cache, training=False)
-    print(f"Stage {number}: {settings.epochs} epochs, {settings.trained_blocks} blocks of the encoder trained.")
-    trainer = lightning.Trainer(
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=[
-            TQDMProgressBar(refresh_rate=10),
-            EpochTable(),
-            KeepBest(run.best(number), vocabulary, record),
-            ModelCheckpoint(
-                run.state,
-                filename=run.last(number).stem,
-                enable_version_counter=False,
-                # Not after validation, as is its habit: the epoch's row would be missing from the state.
-                save_on_train_epoch_end=True,
-            ),
-        ],
-        plugins=[RenamedCheckpoints()],
-        logger=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    lengths = [longest_captions(split.captions) for split in (train_set, dev_set)]
-    # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode, without dropout.
-    task.model.train()
-    trainer.fit(
-        task,
-        _loader(train_set, SortishSampler(lengths[0], settings.batch_size, run.seed), settings.batch_size),
-        _loader(dev_set, LengthSortedSampler(lengths[1]), settings.batch_size),
-        ckpt_path=run.last(number) if run.last(number).is_file() else None,
-        weights_only=True,
-    )
-
-
-def _last_blocks(model: CaptioningModel, count: int) -> range:
-    blocks = model.encoder.block_count
-    if count > blocks:
-        raise DatasetError(f"The encoder {model.config.encoder} has {blocks} blocks: train {blocks} at the most.")
-    return range(blocks - count, blocks)
-
-
-def _examples(task: CaptioningTask, split: Split, cache: Path, *, training: bool) -> FeatureDataset | PhotoDataset:
-    settings, model, ids = task.settings, task.model, split.ids(task.vocabulary)
-    mirror = settings.mirror and training
-    may_mirror = [mirror and may for may in split.may_mirror]
-    if settings.trained_blocks:
-        smallest_crop = settings.smallest_crop if training else 1.0
-        return PhotoDataset(split.photos, ids, may_mirror, model.config.image_size, smallest_crop)
-    return FeatureDataset(cached_features(cache, model, split.photos, mirror=mirror), ids, may_mirror)
-
-
-def _loader(dataset: FeatureDataset | PhotoDataset, sampler, batch_size: int) -> DataLoader:
-    # A generator of its own: a loader draws a number when it is made, and a resumed run makes it at another moment.
-    return DataLoader(dataset, batch_size, sampler=sampler, collate_fn=pad_collate, generator=torch.Generator())
-
-
-def _write_best(stages: Sequence[Path], dataset: CaptionDataset, output: Path) -> None:
-    """Score the best stage's checkpoint on dev and test at each beam width, and write it with its scores."""
-    best = max(stages, key=lambda path: read_info(path).training["stages"][-1]["epochs"][-1]["bleu4"])
-    captioner = Captioner.from_checkpoint(best)
-    scores = {
-        split: [
-            {"beam_size": score.beam_size, "bleu": [round(value, 2) for value in score.bleu]}
-            for score in evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
-        ]
-        for split in ("dev", "test")
-    }
-    save_checkpoint(output, captioner.model, captioner.info.vocabulary, {**captioner.info.training, "scores": scores})
+    return vocabulary

@@ -3,6 +3,8 @@
 import lightning
 import torch
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchmetrics import MeanMetric
 
 from captioning.data.loaders import Batch
 from captioning.evaluation.metrics import bleu
@@ -27,8 +29,12 @@ class CaptioningTask(lightning.LightningModule):
         vocabulary: its words.
         settings: of the stage.
         references: for every dev photo its tokenized captions.
-        seed: of dropout and of the choice of mirror images.
+        steps_per_epoch: of the optimizer.
+        seed: of dropout.
     """
+
+    # What is logged of the train split.
+    measure = "train_loss"
 
     def __init__(
         self,
@@ -36,71 +42,104 @@ class CaptioningTask(lightning.LightningModule):
         vocabulary: Vocabulary,
         settings: StageSettings,
         references: list[list[list[str]]],
+        steps_per_epoch: int,
         seed: int,
     ):
         super().__init__()
         self.model, self.vocabulary, self.settings, self.references = model, vocabulary, settings, references
-        self.seed = seed
+        self.steps_per_epoch, self.seed = steps_per_epoch, seed
+        # Where Lightning's learning-rate finder looks for it.
+        self.learning_rate = settings.learning_rate
+        self._average = _averaged(model, settings.averaging)
+        # Part of the state, so that a run resumed in the middle of an epoch reports the whole of it.
+        self._measured = MeanMetric()
+        self._measured.persistent(True)
         self._generated: dict[int, list[str]] = {}
 
-    # Each epoch has its own seed, so that a resumed run draws what an uninterrupted one does. It is set where the
-    # epoch before ends, since Lightning fetches the first batch before it says that an epoch starts.
+    @property
+    def scored_model(self) -> CaptioningModel:
+        """The model whose captions are scored and that is kept: the averaged one, where weights are averaged."""
+        return self._average.module if self._average else self.model
 
-    def on_train_start(self) -> None:
-        self._seed_epoch(self.current_epoch)
-
-    def on_train_epoch_end(self) -> None:
-        self._seed_epoch(self.current_epoch + 1)
-
-    def _seed_epoch(self, epoch: int) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + epoch)
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # Each step has its own seed, so that a resumed run draws what an uninterrupted one does.
+        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * self.trainer.world_size + self.global_rank)
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        logits, attention = self.model.decoder(self._features(batch), batch.captions)
-        targets = batch.captions[:, :, 1:]
-        loss = cross_entropy(logits, targets, self.settings.label_smoothing)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(targets))
-        self.log("loss", loss, prog_bar=True, batch_size=len(targets))
-        return loss + self.settings.attention_weight * doubly_stochastic_penalty(attention, targets)
+        loss, measured = self.training_loss(batch)
+        self._measured.update(measured.detach(), weight=len(batch.indices))
+        self.log(self.measure, self._measured, on_step=False, on_epoch=True)
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch.indices))
+        return loss
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        features = self._features(batch)
-        logits, _ = self.model.decoder(features, batch.captions)
+    def training_loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is minimised, and what is reported."""
+        forcing = self.settings.teacher_forcing_at(self.current_epoch)
+        hidden, attention = self.model.decoder(self.features(batch), batch.captions, forcing)
         targets = batch.captions[:, :, 1:]
         words = targets != PAD
-        top5 = (logits.topk(5, dim=-1).indices == targets.unsqueeze(-1)).any(dim=-1)[words].float().mean()
-        scores = {"valid_loss": cross_entropy(logits, targets, 0.0), "top5": 100 * top5}
-        self.log_dict(scores, batch_size=int(words.sum()))
-        found = beam_search(self.model.decoder, features, GREEDY)
+        logits = self.model.decoder.predict(hidden[words]).float()
+        loss = functional.cross_entropy(logits, targets[words], label_smoothing=self.settings.label_smoothing)
+        return loss + self.settings.attention_weight * doubly_stochastic_penalty(attention, targets), loss
+
+    def optimizer_step(self, *arguments: object, **named: object) -> None:
+        super().optimizer_step(*arguments, **named)
+        # Here, since a state may be saved as soon as the step is through.
+        if self._average:
+            self._average.update_parameters(self.model)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        model = self.scored_model
+        features = self.features(batch)
+        hidden, _ = model.decoder(features, batch.captions)
+        words = batch.captions[:, :, 1:] != PAD
+        logits, targets = model.decoder.predict(hidden[words]).float(), batch.captions[:, :, 1:][words]
+        top5 = (logits.topk(5).indices == targets.unsqueeze(-1)).any(dim=-1).float().mean()
+        scores = {"valid_loss": functional.cross_entropy(logits, targets), "top5": 100 * top5}
+        self.log_dict(scores, batch_size=len(targets), sync_dist=True)
+        found = beam_search(model.decoder, features, GREEDY)
         for index, hypotheses in zip(batch.indices.tolist(), found, strict=True):
             self._generated[index] = self.vocabulary.decode(hypotheses[0].tokens)
 
-    def _features(self, batch: Batch) -> torch.Tensor:
-        return self.model.encoder(batch.inputs) if self.settings.trained_blocks else batch.inputs
+    def features(self, batch: Batch) -> torch.Tensor:
+        """The batch's feature grids (N, L, D), computed now where blocks of the encoder are trained."""
+        if not self.settings.trained_blocks:
+            return batch.inputs
+        return (self.model if self.training else self.scored_model).encoder(batch.inputs)
 
     def on_validation_epoch_end(self) -> None:
-        indices = sorted(self._generated)
-        captions = [self._generated[index] for index in indices]
-        score = bleu(captions, [self.references[index] for index in indices])[3]
-        self.log("bleu4", score, prog_bar=True)
+        generated = self._gather_generated()
+        indices = sorted(generated)
+        score = bleu([generated[index] for index in indices], [self.references[index] for index in indices])[3]
+        self.log("bleu4", score, prog_bar=True, sync_dist=True)
         self._generated.clear()
+
+    def _gather_generated(self) -> dict[int, list[str]]:
+        """The generated captions of all processes."""
+        if self.trainer.world_size == 1:
+            return self._generated
+        parts: list[dict] = [{}] * self.trainer.world_size
+        torch.distributed.all_gather_object(parts, self._generated)
+        return {index: caption for part in parts for index, caption in part.items()}
 
     def configure_optimizers(self):
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(parameters, lr=self.settings.learning_rate)
+        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate)
         if self.settings.schedule == "constant":
             return optimizer
+        # Lightning's own estimate of the steps would fetch the loader before its state is restored.
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.settings.learning_rate, total_steps=int(self.trainer.estimated_stepping_batches)
+            optimizer, self.learning_rate, epochs=self.settings.epochs, steps_per_epoch=self.steps_per_epoch
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float) -> torch.Tensor:
-    """Mean over the words of logits (…, V) against ids (…); `<pad>` does not count."""
-    return functional.cross_entropy(
-        logits.flatten(0, -2), targets.flatten(), ignore_index=PAD, label_smoothing=label_smoothing
-    )
+def _averaged(model: CaptioningModel, decay: float) -> AveragedModel | None:
+    """An exponential moving average of the model's weights, or none where the decay is 0."""
+    if not decay:
+        return None
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    return average.requires_grad_(False)
 
 
 def doubly_stochastic_penalty(attention: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

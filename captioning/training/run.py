@@ -1,0 +1,129 @@
+"""Where a run keeps what, and what is checked before it starts."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from captioning.errors import CheckpointError, DatasetError
+from captioning.files import replacing
+from captioning.model.model import CaptioningModel
+from captioning.training.settings import StageSettings
+
+# Bytes of a state for each weight: the weight, and Adam's two moments of it.
+STATE_BYTES = 12
+# Bytes of a number in the feature cache.
+FEATURE_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run keeps what, and how it runs.
+
+    Attributes:
+        output: the checkpoint that is written at the end: the best epoch of the best stage, scored.
+        folder: what a run needs to be resumed, the best epoch of each stage, tables, plots and logs.
+        cache: folder of the feature cache.
+        seed: of every random choice.
+        command: what was typed, kept in the checkpoint.
+        start: a checkpoint to go on from with the stages that it has not been through; None starts with an untrained
+            decoder and ImageNet weights.
+        resume: go on from the last saved state.
+        save_every: seconds between states within an epoch.
+        devices, num_nodes, precision: Lightning's.
+    """
+
+    output: Path
+    folder: Path
+    cache: Path
+    seed: int
+    command: str
+    start: Path | None = None
+    resume: bool = False
+    save_every: float = 60.0
+    devices: int = 1
+    num_nodes: int = 1
+    precision: str = "32-true"
+
+    def state(self, stage: int) -> Path:
+        """The last saved state of a stage."""
+        return self.folder / f"stage{stage}.ckpt"
+
+    def best(self, stage: int) -> Path:
+        """The checkpoint of a stage's best epoch."""
+        return self.folder / f"stage{stage}.safetensors"
+
+    def table(self, stage: int) -> Path:
+        """A stage's metrics, epoch by epoch."""
+        return self.folder / f"metrics_stage{stage}.csv"
+
+    def loss_plot(self, stage: int) -> Path:
+        """The same as curves; written last, it also says that the stage is through."""
+        return self.folder / f"loss_stage{stage}.png"
+
+
+def check_writable(run: Run) -> None:
+    """See that results can be written.
+
+    Raises:
+        CheckpointError: they cannot.
+    """
+    for path in (run.output, run.table(1), run.cache / "features.npy"):
+        trial = path.with_name(f".{path.name}.trial")
+        try:
+            with replacing(trial) as temporary:
+                temporary.touch()
+            trial.unlink()
+        except OSError as error:
+            raise CheckpointError(
+                f"Nothing can be written to {path.parent} ({error.strerror}): "
+                "name another place with --output, --run or --cache."
+            ) from None
+
+
+def check_unfinished(run: Run) -> None:
+    """See that there is a run to resume, or that none is in the way.
+
+    Raises:
+        CheckpointError: it is not so.
+    """
+    begun = any(run.folder.glob("stage*.ckpt"))
+    if run.resume and not begun:
+        raise CheckpointError(f"There is nothing to resume in {run.folder}: run without --resume.")
+    if begun and not run.resume:
+        raise CheckpointError(f"{run.folder} holds an earlier run: add --resume to go on, or name another --run.")
+    if run.output.exists():
+        raise CheckpointError(f"{run.output} is there already: name another --output.")
+
+
+def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: Run) -> None:
+    """See that the settings suit the model and the data, and that the states will find room.
+
+    Raises:
+        DatasetError: the encoder has not so many blocks.
+        CheckpointError: the disk is too full.
+    """
+    blocks = model.encoder.block_count
+    for settings in stages:
+        if settings.trained_blocks > blocks:
+            raise DatasetError(f"The encoder {model.config.encoder} has {blocks} blocks: train {blocks} at the most.")
+    _check_room(stages, model, photos, run)
+
+
+def _check_room(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: Run) -> None:
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    rows, columns = model.encoder.grid
+    # The first stage's features are made room for when it starts, right after this.
+    cached = sum(not settings.trained_blocks for settings in stages[1:])
+    needs = {
+        # Each stage's state, and once more the one that is being written.
+        run.folder: (len(stages) + 1) * STATE_BYTES * weights,
+        run.cache: cached * 2 * photos * rows * columns * model.encoder.channels * FEATURE_BYTES,
+    }
+    for folder, needed in needs.items():
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise CheckpointError(
+                f"{folder} has {free / 2**30:.1f} GB free and the run needs {needed / 2**30:.1f} GB there: "
+                "free space, or name another place with --run or --cache."
+            )

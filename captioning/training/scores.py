@@ -1,0 +1,51 @@
+"""The end of a run: every stage's best epoch scored on dev, and the best of them on test."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from captioning.checkpoint import save_checkpoint
+from captioning.data.datasets import CaptionDataset
+from captioning.evaluation.evaluate import evaluate, score_table
+from captioning.inference.beam_search import SearchOptions
+from captioning.inference.captioner import Captioner
+from captioning.training.callbacks import write_table
+from captioning.visualize.curves import plot_beam_scores
+
+BEAM_SIZES = (1, 3, 5)
+
+
+def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, folder: Path) -> None:
+    """Choose the checkpoint with the best BLEU-4 on dev, averaged over the beam widths, and write it with its scores.
+
+    Args:
+        stages: a checkpoint for each, and the one that they started from if there was one.
+        dataset: to score them on.
+        output: the checkpoint to write.
+        folder: where a table (`beam_scores.csv`) and a plot (`beam_scores.png`) go.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be written.
+    """
+    captioners = [Captioner.from_checkpoint(path) for path in stages]
+    on_dev = [_score(captioner, dataset, "dev") for captioner in captioners]
+    best = max(range(len(stages)), key=lambda index: sum(row["bleu"][3] for row in on_dev[index]))
+    captioner = captioners[best]
+    scores = {"dev": on_dev[best], "test": _score(captioner, dataset, "test")}
+    rows = [
+        {"split": split, "beam_size": row["beam_size"]}
+        | {f"bleu{order}": value for order, value in enumerate(row["bleu"], start=1)}
+        | {name: value for name, value in row.items() if name not in ("beam_size", "bleu")}
+        for split, found in scores.items()
+        for row in found
+    ]
+    write_table(folder / "beam_scores.csv", rows)
+    plot_beam_scores(scores, folder / "beam_scores.png")
+    save_checkpoint(output, captioner.model, captioner.info.vocabulary, {**captioner.info.training, "scores": scores})
+    print(f"{stages[best].stem}, the best on dev, is written to {output}.")
+
+
+def _score(captioner: Captioner, dataset: CaptionDataset, split: str) -> list[dict]:
+    scores = evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
+    rows = [score.as_dict() for score in scores]
+    print(f"{captioner.info.path.stem} on {split}:\n{score_table(rows)}", flush=True)
+    return rows

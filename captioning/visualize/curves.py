@@ -1,0 +1,81 @@
+"""Plots of training: losses over the epochs, the search for a learning rate, scores over beam widths."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from captioning.files import replacing
+
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+
+
+def plot_epochs(rows: Sequence[Mapping], path: Path) -> None:
+    """Draw the table of a stage: what was learned from above, BLEU-4 on dev below, the best epoch marked.
+
+    Raises:
+        OSError: the picture cannot be written.
+    """
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    epochs = [row["epoch"] for row in rows]
+    measure = "train_loss" if "train_loss" in rows[0] else "reward"
+    for name, color in ((measure, BLUE), ("valid_loss", ORANGE)):
+        upper.plot(epochs, [row[name] for row in rows], "o-", color=color, label=name.replace("_", " "))
+    lower.plot(epochs, [row["bleu4"] for row in rows], "o-", color=GREEN)
+    best = max(rows, key=lambda row: (row["bleu4"], row["epoch"]))
+    lower.annotate(
+        f"{best['bleu4']:.2f}", (best["epoch"], best["bleu4"]), (0, -14), textcoords="offset points", ha="center"
+    )
+    upper.legend(frameon=False)
+    lower.set(xlabel="epoch", ylabel="BLEU-4 on dev, greedy")
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    _save(figure, [upper, lower], path)
+
+
+def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggestion: float | None, path: Path) -> None:
+    """Draw the losses of rising learning rates, with the suggested rate marked.
+
+    Raises:
+        OSError: the picture cannot be written.
+    """
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=BLUE)
+    if suggestion is not None:
+        axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"suggestion: {suggestion:.1e}")
+        axes.legend(frameon=False)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
+    _save(figure, [axes], path)
+
+
+def plot_beam_scores(scores: Mapping[str, Sequence[Mapping]], path: Path) -> None:
+    """Draw BLEU-4 and CIDEr of each split over the beam widths.
+
+    Args:
+        scores: for each split its rows, as in a checkpoint.
+        path: of the picture.
+
+    Raises:
+        OSError: the picture cannot be written.
+    """
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (split, rows), color in zip(scores.items(), (BLUE, ORANGE), strict=False):
+        widths = [row["beam_size"] for row in rows]
+        left.plot(widths, [row["bleu"][3] for row in rows], "o-", color=color, label=split)
+        right.plot(widths, [row["cider"] for row in rows], "o-", color=color, label=split)
+    left.set(xlabel="beam width", ylabel="BLEU-4", xticks=widths)
+    right.set(xlabel="beam width", ylabel="CIDEr", xticks=widths)
+    left.legend(frameon=False)
+    _save(figure, [left, right], path)
+
+
+def _save(figure: Figure, axes: Sequence[Axes], path: Path) -> None:
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(alpha=0.25)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
