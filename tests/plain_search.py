@@ -17,8 +17,7 @@ def _next_log_probabilities(decoder: AttentionDecoder, features: torch.Tensor, t
         state = out.state
     logits = out.logits[0, 0].clone()
     logits[list(NEVER_GENERATED)] = -torch.inf
-    if not tokens:
-        logits[END] = -torch.inf
+    logits[tokens[-1] if tokens else END] = -torch.inf
     return logits.log_softmax(dim=-1)
 
 

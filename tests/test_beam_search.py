@@ -135,7 +135,7 @@ def test_the_beginning_of_a_greedy_caption_leads_to_the_same_caption():
         np.testing.assert_allclose(again.attention, caption.attention, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("prefix", [[END], [5, END, 6], [UNK], [5, PAD], [5] * 13])
+@pytest.mark.parametrize("prefix", [[END], [5, END, 6], [UNK], [5, PAD], [5, 5], [5] * 13])
 def test_a_prefix_that_no_caption_can_begin_with_is_refused(prefix):
     with pytest.raises(ValueError, match="prefix"):
         beam_search(willing_decoder(30, 0), torch.randn(1, CELLS, CHANNELS), SearchOptions(max_steps=12), [prefix])
@@ -177,3 +177,15 @@ def test_the_tree_tells_how_the_search_went(beam_size, seed):
             assert 1 <= len(kept) <= beam_size
             assert missed
             assert min(kept) >= max(missed)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_no_word_is_said_twice_in_a_row(beam_size):
+    decoder = willing_decoder(30, 4)
+    with torch.no_grad():
+        # A decoder that would say one word for ever.
+        decoder.output.bias[7] += 50
+    for found in beam_search(decoder, torch.randn(3, CELLS, CHANNELS), SearchOptions(beam_size=beam_size)):
+        for hypothesis in found:
+            assert 7 in hypothesis.tokens
+            assert all(first != second for first, second in pairwise(hypothesis.tokens))

@@ -10,6 +10,7 @@ free. They count in the log-probability as any other word does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -109,8 +110,8 @@ class Trace:
 class BeamSearch:
     """A search: of the photos that still have an open place, everything; of the others, the trace.
 
-    A caption has at least one word, and `<pad>`, `<start>` and `<unk>` are never generated: probabilities are taken
-    over the tokens that may be.
+    A caption has at least one word and never says a word twice in a row, and `<pad>`, `<start>` and `<unk>` are never
+    generated: probabilities are taken over the tokens that may be.
 
     Args:
         decoder: the model's.
@@ -208,7 +209,7 @@ class BeamSearch:
         banned = NEVER_GENERATED if self.steps else (*NEVER_GENERATED, END)
         logits = logits.float()
         logits[..., list(banned)] = -torch.inf
-        return logits
+        return logits.scatter(-1, self.tokens.unsqueeze(-1), -torch.inf)
 
     def _force(self, totals: torch.Tensor) -> torch.Tensor:
         """Close all continuations but the prefix's, for the photos whose prefix is not over; totals (N, K, V)."""
@@ -261,6 +262,8 @@ def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> torch.T
             raise ValueError(f"a prefix has at most {max_steps} tokens")
         if set(prefix) & set(NEVER_GENERATED) or END in prefix[:-1] or list(prefix) == [END]:
             raise ValueError("a prefix consists of words, with <end> at most after the last")
+        if any(first == second for first, second in pairwise(prefix)):
+            raise ValueError("a prefix has no word twice in a row")
     forced = torch.full((len(prefixes), max(map(len, prefixes))), FREE)
     for row, prefix in zip(forced, prefixes, strict=True):
         row[: len(prefix)] = torch.tensor(prefix, dtype=torch.long)

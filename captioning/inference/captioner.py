@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -117,6 +118,9 @@ class Captioner:
             for word, token in zip(words, ids, strict=False):
                 if token == UNK or word in SPECIAL_TOKENS:
                     raise PrefixError(f"A caption cannot begin with {word!r}, which this model has no word for.")
+            for first, second in pairwise(words):
+                if first == second:
+                    raise PrefixError(f"A caption does not say {first!r} twice in a row: leave one out.")
             if ended and not words:
                 raise PrefixError("A caption has at least one word: let it say something before it ends.")
             if len(ids) > options.max_steps:
