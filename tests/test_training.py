@@ -99,6 +99,18 @@ def test_writes_a_checkpoint_with_its_story(trained, data):
 
 
 @pytest.mark.slow
+def test_the_mean_of_the_last_two_stages_is_a_candidate(trained):
+    second, third, mean = (
+        load_checkpoint(trained / "run" / f"{name}.safetensors")[0].state_dict()
+        for name in ("stage2", "stage3", "mean")
+    )
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor, (second[name] + third[name]) / 2, rtol=1e-3, atol=1e-6), name
+    assert any(not torch.equal(mean[name], third[name]) for name in mean)
+
+
+@pytest.mark.slow
 def test_only_the_second_stage_changes_the_encoder_and_only_its_last_blocks(trained):
     encoders = [ImageEncoder("tf_efficientnet_lite0", 64, pretrained=True).state_dict()]
     for number in (1, 2, 3):
@@ -157,7 +169,7 @@ def test_two_processes_share_the_work_and_agree_on_the_scores(data, tmp_path):
     script = tmp_path / "both.py"
     script.write_text(TWO_PROCESSES)
     flags = ["--epochs", "2", "--stages", "1", "--devices", "2"]
-    run([sys.executable, str(script), str(tmp_path), *train(data, tmp_path, *flags)[2:]])
+    run([sys.executable, str(script), *train(data, tmp_path, *flags)[2:]])
     rows = [json.loads((tmp_path / f"rows{rank}.json").read_text()) for rank in (0, 1)]
     assert rows[0] == rows[1]
     assert [row["epoch"] for row in rows[0]] == [1, 2]
@@ -169,7 +181,7 @@ TWO_PROCESSES = f"""
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
-folder = Path(sys.argv.pop(1))
+folder = Path(__file__).parent
 import train
 from captioning.training.callbacks import EpochTable
 ended = EpochTable.on_train_epoch_end

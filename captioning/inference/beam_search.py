@@ -40,7 +40,7 @@ class SearchOptions:
 
     beam_size: int = 5
     max_steps: int = 30
-    length_penalty: float = 0.5
+    length_penalty: float = 0.9
     alternatives: int = 5
     keep_tree: bool = False
 

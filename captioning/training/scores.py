@@ -1,9 +1,9 @@
-"""The end of a run: every stage's best epoch scored on dev, and the best of them on test."""
+"""The end of a run: every stage's best epoch and their mean scored on dev, and the best of all on test."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioning.checkpoint import save_checkpoint
+from captioning.checkpoint import load_checkpoint, save_checkpoint
 from captioning.data.datasets import CaptionDataset
 from captioning.evaluation.evaluate import evaluate, score_table
 from captioning.inference.beam_search import SearchOptions
@@ -17,15 +17,20 @@ BEAM_SIZES = (1, 3, 5)
 def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, folder: Path) -> None:
     """Choose the checkpoint with the best BLEU-4 on dev, averaged over the beam widths, and write it with its scores.
 
+    The mean of the last two stages' weights is a candidate too: the later one started from the earlier, and between
+    the two lie weights that have something of both (Wortsman et al., 2022, *Model soups*).
+
     Args:
         stages: a checkpoint for each, and the one that they started from if there was one.
         dataset: to score them on.
         output: the checkpoint to write.
-        folder: where a table (`beam_scores.csv`) and a plot (`beam_scores.png`) go.
+        folder: where the mean, a table (`beam_scores.csv`) and a plot (`beam_scores.png`) go.
 
     Raises:
-        CheckpointError: the checkpoint cannot be written.
+        CheckpointError: a checkpoint cannot be written.
     """
+    if len(stages) > 1:
+        stages = [*stages, _write_mean(stages[-2], stages[-1], folder / "mean.safetensors")]
     captioners = [Captioner.from_checkpoint(path) for path in stages]
     on_dev = [_score(captioner, dataset, "dev") for captioner in captioners]
     best = max(range(len(stages)), key=lambda index: sum(row["bleu"][3] for row in on_dev[index]))
@@ -42,6 +47,17 @@ def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, 
     plot_beam_scores(scores, folder / "beam_scores.png")
     save_checkpoint(output, captioner.model, captioner.info.vocabulary, {**captioner.info.training, "scores": scores})
     print(f"{stages[best].stem}, the best on dev, is written to {output}.")
+
+
+def _write_mean(first: Path, second: Path, path: Path) -> Path:
+    """Write a checkpoint whose weights are the mean of two others'."""
+    (model, _), (other, info) = load_checkpoint(first), load_checkpoint(second)
+    weights = other.state_dict()
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            weights[name].add_(tensor).div_(2)
+    save_checkpoint(path, other, info.vocabulary, {**info.training, "mean_of": [first.stem, second.stem]})
+    return path
 
 
 def _score(captioner: Captioner, dataset: CaptionDataset, split: str) -> list[dict]:
