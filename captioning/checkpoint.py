@@ -56,6 +56,7 @@ def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, 
     }
     tensors = {name: _stored(tensor) for name, tensor in model.state_dict().items()}
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata)
     except (OSError, SafetensorError) as error:

@@ -12,12 +12,11 @@ from captioning.errors import CaptioningError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`: what the block writes there takes its place when the block is through.
 
-    If the block raises, what was at `path` stays as it was. The folder is made where there is none.
+    If the block raises, what was at `path` stays as it was.
 
     Raises:
-        OSError: the folder or the file cannot be written.
+        OSError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary

@@ -71,6 +71,7 @@ def check_writable(run: Run) -> None:
     for path in (run.output, run.table(1), run.cache / "features.npy"):
         trial = path.with_name(f".{path.name}.trial")
         try:
+            trial.parent.mkdir(parents=True, exist_ok=True)
             with replacing(trial) as temporary:
                 temporary.touch()
             trial.unlink()
