@@ -239,7 +239,8 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
 
 
 @pytest.mark.slow
-def test_word_vectors_start_the_embedding_and_stay_as_they_are_if_frozen(data, tmp_path, run_main):
+def test_word_vectors_start_the_embedding_and_stay_as_they_are_if_frozen(data, tmp_path, run_main, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("dog 0.5 -0.25 1\ngrass 2 4 8\nunheard 1 1 1\n")
     flags = ["--stages", "1", "--epochs", "1", "--word-vectors", str(vectors), "--freeze-embedding"]
