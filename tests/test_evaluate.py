@@ -9,7 +9,9 @@ from captioning.evaluation.metrics import bleu
 from captioning.vocabulary import tokenize
 
 
-def test_a_split_is_captioned_as_its_photos_are_alone(captioner, flickr8k):
+def test_a_split_is_captioned_as_its_photos_are_alone(captioner, flickr8k, monkeypatch):
+    # METEOR needs Java, which starts slowly; test_metrics.py looks at it.
+    monkeypatch.setenv("PATH", "")
     examples = read_dataset(flickr8k).split("dev")[:40]
     greedy, beam = evaluate(captioner, examples, [1, 3], SearchOptions())
     for score in (greedy, beam):

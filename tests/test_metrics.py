@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 import warnings
 from collections import Counter
 
@@ -137,6 +138,13 @@ def test_consensus_scores_are_highest_for_the_references_themselves(monkeypatch)
     assert own.keys() == {"cider", "rouge_l"}
     assert own["rouge_l"] == pytest.approx(100)
     assert all(own[name] > other[name] for name in own)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java on this machine")
+def test_meteor_is_scored_where_java_is_found():
+    captions, references = random_corpus(0)
+    assert 0 < consensus(captions, references)["meteor"] < 100
 
 
 def test_doubled_words_and_dangling_endings_are_counted_by_the_caption():
