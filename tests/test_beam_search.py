@@ -189,3 +189,11 @@ def test_no_word_is_said_twice_in_a_row(beam_size):
         for hypothesis in found:
             assert 7 in hypothesis.tokens
             assert all(first != second for first, second in pairwise(hypothesis.tokens))
+
+
+def test_a_search_in_reduced_precision_gives_full_precision_results():
+    features = torch.randn(2, CELLS, CHANNELS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for found in beam_search(willing_decoder(30, 5), features, SearchOptions(beam_size=3)):
+            assert found[0].attention.dtype == found[0].token_log_probabilities.dtype == np.float32
+            assert found[0].attention.sum(axis=1) == pytest.approx(1, abs=0.02)

@@ -194,7 +194,7 @@ class BeamSearch:
                 scores=scores,
                 ended=ended,
                 alive=kept & ~ended,
-                attention=out.attention,
+                attention=out.attention.float(),
                 log_probabilities=log_probabilities.flatten(1).gather(1, chosen),
                 alternative_tokens=alternatives.indices,
                 alternative_log_probabilities=alternatives.values,

@@ -18,6 +18,11 @@ _NAMES = {
     "seconds": "Seconds",
     "cider": "CIDEr",
     "rouge_l": "ROUGE-L",
+    "meteor": "METEOR",
+    "words": "Mean words",
+    "doubled": "Words doubled",
+    "dangling": "Breaking off",
+    "movement": "Attention moves",
 }
 
 
@@ -115,7 +120,7 @@ def score_table(info: CheckpointInfo) -> list[dict]:
             row = {"Split": split, "Beam width": str(score.get("beam_size", ""))}
             row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.get("bleu", []), start=1)}
             others = {key: value for key, value in score.items() if key not in ("beam_size", "bleu", "seconds")}
-            row |= {_named(key): f"{value:.1f}" for key, value in others.items() if isinstance(value, int | float)}
+            row |= {_named(key): _shown(value) for key, value in others.items() if isinstance(value, int | float)}
             rows.append(row)
     return rows
 
@@ -130,6 +135,12 @@ def describe_limits(path: Path) -> str:
 
 def _is_number(epochs: list[dict], key: str) -> bool:
     return all(isinstance(row.get(key, 0), int | float) for row in epochs)
+
+
+def _shown(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.2f}" if abs(value) < 1 else f"{value:.1f}"
 
 
 def _named(key: str) -> str:
