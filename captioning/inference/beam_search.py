@@ -87,6 +87,20 @@ def beam_search(
     return BeamSearch(decoder, features, options, prefixes).run().hypotheses()
 
 
+def allowed(logits: torch.Tensor, before: torch.Tensor, *, first: bool) -> torch.Tensor:
+    """Logits (N, K, V) in float32 of what a caption may say after the tokens `before` (N, K); the rest is -inf.
+
+    Args:
+        logits: (N, K, V).
+        before: the tokens that were said last, which are not said again.
+        first: whether nothing has been said yet, so that the caption cannot end.
+    """
+    banned = (*NEVER_GENERATED, END) if first else NEVER_GENERATED
+    masked = logits.float().scatter(-1, before.unsqueeze(-1), -torch.inf)
+    masked[..., list(banned)] = -torch.inf
+    return masked
+
+
 @dataclass(frozen=True)
 class Trace:
     """What one step decided, for the photos that were still open: arrays (N, candidates), or (N, K, …) by parent place.
@@ -176,7 +190,7 @@ class BeamSearch:
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
         out = self.decoder.step(self.tokens, self.state, self.memory)
-        log_probabilities = self._mask(out.logits).log_softmax(dim=-1)
+        log_probabilities = allowed(out.logits, self.tokens, first=self.steps == 0).log_softmax(dim=-1)
         totals = self._force(self.scores.unsqueeze(-1) + log_probabilities).flatten(1)
         beams, vocabulary_size = self.options.beam_size, log_probabilities.shape[-1]
         candidates = beams + RUNNERS_UP if self.options.keep_tree else beams
@@ -204,12 +218,6 @@ class BeamSearch:
         self.places = self.places - ended.sum(dim=1, keepdim=True)
         scores = scores.masked_fill(~kept | ended, -torch.inf)
         self._follow(out.state, parents[:, :beams], tokens[:, :beams], scores[:, :beams])
-
-    def _mask(self, logits: torch.Tensor) -> torch.Tensor:
-        banned = NEVER_GENERATED if self.steps else (*NEVER_GENERATED, END)
-        logits = logits.float()
-        logits[..., list(banned)] = -torch.inf
-        return logits.scatter(-1, self.tokens.unsqueeze(-1), -torch.inf)
 
     def _force(self, totals: torch.Tensor) -> torch.Tensor:
         """Close all continuations but the prefix's, for the photos whose prefix is not over; totals (N, K, V)."""

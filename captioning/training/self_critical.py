@@ -5,7 +5,7 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from captioning.data.loaders import Batch
 from captioning.evaluation.cider import CiderD
-from captioning.inference.beam_search import NEVER_GENERATED
+from captioning.inference.beam_search import allowed
 from captioning.model.decoder import AttentionDecoder, Memory, State
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import END, PAD, START
@@ -80,7 +80,7 @@ def sample(decoder: AttentionDecoder, features: torch.Tensor, count: int) -> tup
     drawn, values = [], []
     for step in range(MAX_STEPS):
         out = decoder.step(tokens, state, memory)
-        log_probabilities = _allowed(out.logits, tokens, first=step == 0).log_softmax(dim=-1)
+        log_probabilities = allowed(out.logits, tokens, first=step == 0).log_softmax(dim=-1)
         going = (tokens != END) & (tokens != PAD)
         choice = torch.multinomial(log_probabilities.detach().exp().flatten(0, 1), 1).view_as(tokens)
         value = log_probabilities.gather(-1, choice.unsqueeze(-1)).squeeze(-1)
@@ -95,14 +95,6 @@ def sample(decoder: AttentionDecoder, features: torch.Tensor, count: int) -> tup
         memory = Memory(*(tensor[still] for tensor in memory))
         state = State(*(tensor[still] for tensor in out.state))
     return torch.stack(drawn, dim=2), torch.stack(values, dim=2)
-
-
-def _allowed(logits: torch.Tensor, before: torch.Tensor, *, first: bool) -> torch.Tensor:
-    """Logits (N, K, V) of what a search may say after the tokens before (N, K)."""
-    banned = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, before.unsqueeze(-1), True)
-    banned[..., list(NEVER_GENERATED)] = True
-    banned[..., END] |= first
-    return logits.float().masked_fill(banned, -torch.inf)
 
 
 def _at(photos: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:

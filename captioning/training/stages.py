@@ -148,11 +148,10 @@ class Schedule:
             state = run.state(number)
             trainer.fit(task, *loaders, ckpt_path=state if state.is_file() else None, weights_only=True)
         trainer.strategy.barrier()
-        self._model, info = load_checkpoint(run.best(number))
-        self._record = info.training
-        self._record["stages"][-1]["epochs"] = table.rows
         if trainer.is_global_zero:
-            save_checkpoint(run.best(number), self._model, self.vocabulary, self._record)
+            model, info = load_checkpoint(run.best(number))
+            info.training["stages"][-1]["epochs"] = table.rows
+            save_checkpoint(run.best(number), model, info.vocabulary, info.training)
             plot_epochs(table.rows, run.loss_plot(number))
         trainer.strategy.barrier()
 
