@@ -14,6 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 
 import streamlit as st
+import torch
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
 from captioning.arguments import page_arguments
@@ -80,8 +82,8 @@ def load_library(arguments: Namespace) -> Library:
 def take_over_address(library: Library) -> None:
     """Set the page to what its address says, when it is opened or the browser goes back; what cannot be is told."""
     state, asked = st.session_state, st.query_params.to_dict()
-    # A run that a control has caused may still bring the address from before the last one.
-    if asked == state.get("address") or state.get("controls", controls()) != controls():
+    # Any other run may still bring the address from before the last control was moved.
+    if "address" in state and not get_script_run_ctx().is_history_navigation:
         return
     state.address = asked
     photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
@@ -122,15 +124,6 @@ def write_address() -> None:
     if address != state.address:
         st.query_params.from_dict(address)
         state.address = address
-    state.controls = controls()
-
-
-def controls() -> list:
-    """What somebody has set the page to."""
-    state = st.session_state
-    names = ("source", "split", "photo", "beam_size", "checkpoint", "other", "view", "words")
-    upload = state.get("upload")
-    return [*(state.get(name) for name in names), upload and upload.file_id, [*state.get("said", [])]]
 
 
 # The sidebar
@@ -458,6 +451,8 @@ def identify(caption: Caption) -> tuple[str, float]:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
 def load_captioner(version: Version) -> Captioner:
+    # Sessions share the cores. A search that is split over them waits for all of them at each of its small steps.
+    torch.set_num_threads(1)
     return Captioner.from_checkpoint(version.path)
 
 
