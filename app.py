@@ -374,8 +374,9 @@ def show_truth(version: Version, photo: Photo) -> None:
         st.markdown("\n".join(f"- {as_markdown(reference)}" for reference in photo.references))
         scores = bleu([caption.text.split()], [[tokenize(reference) for reference in photo.references]])
         st.markdown("#### BLEU of this one caption", help=BLEU)
-        for column, (n, score) in zip(st.columns(4), enumerate(scores, start=1), strict=True):
-            column.metric(f"BLEU-{n}", f"{score:.1f}")
+        with st.container(horizontal=True):
+            for n, score in enumerate(scores, start=1):
+                st.metric(f"BLEU-{n}", f"{score:.1f}", width="content")
         st.caption(
             "BLEU of one sentence says little: it was made for whole test sets. A good caption in other words scores "
             "near 0, and without four words in a row that agree BLEU-4 is 0."
@@ -411,9 +412,8 @@ def show_facts(title: str, facts: dict[str, str]) -> None:
 
 def show_stage(stage: card.Stage) -> None:
     st.markdown(f"#### {as_markdown(stage.name)}, epoch by epoch")
-    columns = st.columns(3)
-    for index, curve in enumerate(stage.curves):
-        with columns[index % 3]:
+    for column, curve in zip(st.columns(len(stage.curves)), stage.curves, strict=True):
+        with column:
             st.markdown(f"**{as_markdown(curve.name)}**")
             st.line_chart(curve.rows, x="Epoch", y=curve.columns, y_label="", height=220)
     with st.expander("The table"):

@@ -110,6 +110,18 @@ def test_the_address_follows_the_word_and_a_reload_restores_the_view(page):
     assert picture(page) == before
 
 
+def test_a_width_that_is_chosen_amid_steps_stays(page):
+    # What the player reports of its steps, it sends while the page still searches with the new width.
+    slider = page.get_by_role("slider", name="Beam width")
+    for width, pause in ((6, 0), (7, 300), (8, 450), (9, 550)):
+        press(page, "ArrowRight")
+        page.wait_for_timeout(pause)
+        slider.press("ArrowRight")
+        page.wait_for_timeout(1500)
+        expect(page).to_have_url(re.compile(f"beam={width}&"))
+        expect(slider).to_have_value(str(width))
+
+
 def test_a_link_opens_the_same_view_and_going_back_returns(page, server, captioner, photos):
     open_player(page, f"{server.url}/?photo=Rocket&beam=2&word=2&look=contour")
     rocket = captioner(photos / "rocket.jpg", SearchOptions(beam_size=2)).text

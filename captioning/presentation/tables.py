@@ -10,7 +10,7 @@ def hypothesis_rows(caption: Caption) -> list[dict]:
     """The final hypotheses, best first."""
     return [
         {
-            "Rank": rank,
+            "Rank": str(rank),
             "Caption": found.text,
             "Log-probability": number(found.log_probability),
             "Length-normalised score": number(found.score, 3),
@@ -23,7 +23,7 @@ def width_rows(captions: Mapping[int, Caption]) -> list[dict]:
     """The captions that different beam widths found."""
     return [
         {
-            "Beam width": width,
+            "Beam width": str(width),
             "Caption": caption.text,
             "Log-probability": number(caption.log_probability),
             "Search": f"{caption.seconds.search * 1000:.0f} ms",
