@@ -219,7 +219,7 @@ def test_the_comparison_has_every_beam_width(start, captioner, photos):
     app = start(view="compare")
     assert errors(app) == []
     [table] = app.table
-    assert list(table.value["Beam width"]) == list(range(1, 11))
+    assert list(table.value["Beam width"]) == [str(width) for width in range(1, 11)]
     for width in (1, 4, 10):
         expected = captioner(photos / "astronaut.png", SearchOptions(beam_size=width))
         assert table.value["Caption"][width - 1] == expected.text
