@@ -70,7 +70,7 @@ def reference_loss(model: CaptioningModel, features: torch.Tensor, tokens: torch
     hidden, cell = (layer(features.mean(dim=1)).tanh() for layer in (decoder.initial_hidden, decoder.initial_cell))
     logits, looked = [], torch.zeros(features.shape[:2])
     for step in range(tokens.shape[1] - 1):
-        projected = decoder.attention.project_features(features)
+        projected = decoder.attention.project(features)
         weights = decoder.attention(projected, hidden.unsqueeze(1)).squeeze(1)
         context = (weights.unsqueeze(-1) * features).sum(dim=1) * decoder.gate(hidden).sigmoid()
         inputs = torch.cat([decoder.embedding(tokens[:, step]), context], dim=1)
