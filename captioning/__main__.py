@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from captioning.arguments import Parser
@@ -23,6 +24,13 @@ def beam_size(text: str) -> int:
     return int(text)
 
 
+def worker_count(text: str) -> int:
+    """A number of workers given on the command line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of workers: give a whole number from 1 on")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m captioning", description="Caption photos, and see where the model looked.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -39,10 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
     printed = argparse.ArgumentParser(add_help=False)
     printed.add_argument("--json", action="store_true", help="print JSON")
 
-    caption = commands.add_parser("caption", parents=[shared, printed], help="caption photos")
-    caption.add_argument("photos", nargs="+", metavar="PHOTO")
+    caption = commands.add_parser("caption", parents=[shared, printed], help="caption photos, or a folder of them")
+    caption.add_argument("photos", nargs="+", metavar="PHOTO", help="or one folder, with --output")
     caption.add_argument("--beam-size", type=beam_size, default=defaults.beam_size, help="default: %(default)s")
     caption.set_defaults(run=run_caption)
+    whole = caption.add_argument_group("a folder")
+    whole.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="caption all photos below the folder into a .csv, .jsonl or .parquet",
+    )
+    whole.add_argument("--workers", type=worker_count, metavar="N", help="default: one a core")
 
     export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
     export.add_argument("photo", metavar="PHOTO")
@@ -63,11 +79,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run_caption(arguments: argparse.Namespace) -> int:
     """Caption each photo; one that cannot be read is told and does not stop the others."""
+    if arguments.output:
+        return run_caption_folder(arguments)
     captioner = Captioner.from_checkpoint(arguments.checkpoint)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     status = 0
     for photo in arguments.photos:
         try:
+            if Path(photo).is_dir():
+                raise CaptioningError(f"{photo} is a folder: name a file for its captions with --output.")
             caption = captioner(photo, options)
         except CaptioningError as error:
             print(error, file=sys.stderr)
@@ -78,6 +98,20 @@ def run_caption(arguments: argparse.Namespace) -> int:
         else:
             print(f"{photo}: {caption.text}" if len(arguments.photos) > 1 else caption.text, flush=True)
     return status
+
+
+def run_caption_folder(arguments: argparse.Namespace) -> int:
+    """Caption the photos of a folder into a file."""
+    # Here, so that captioning a photo does not wait for what only folders need.
+    from captioning.folder.job import Job
+    from captioning.folder.run import caption_folder
+    from captioning.folder.threads import caption_with_threads
+
+    if len(arguments.photos) > 1 or arguments.json:
+        raise CaptioningError("--output is for the captions of one folder: name no other photo, and leave out --json.")
+    options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
+    job = Job(Path(arguments.photos[0]), arguments.checkpoint, options)
+    return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
 
 
 def run_export(arguments: argparse.Namespace) -> int:

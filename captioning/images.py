@@ -20,17 +20,21 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 
 
-def open_image(source: str | Path | bytes | BinaryIO) -> Image.Image:
+def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None) -> Image.Image:
     """Open a photo as upright 8-bit RGB.
 
     The EXIF orientation is applied, transparency is composed on white, and 16-bit, floating-point, palette,
     grayscale and CMYK photos are converted. Of an animation the first frame is taken. A photo with a side of over
     1,280 pixels is made smaller.
 
+    Args:
+        source: the photo.
+        called: what to call it where it cannot be read; by default by the file's name.
+
     Raises:
         ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels.
     """
-    name, data = _read(source)
+    name, data = _read(source, called)
     if not data:
         raise ImageError(f"{name} is empty: choose another photo.")
     if len(data) > MAX_BYTES:
@@ -60,28 +64,33 @@ def to_pixels(photo: Image.Image, size: int) -> torch.Tensor:
 
     The photo is squeezed rather than cropped, so that every part of it can be described and attended to.
     """
-    resized = photo.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)
+    return torch.from_numpy(np.array(squeezed(photo, size))).permute(2, 0, 1)
 
 
-def _read(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
+def squeezed(photo: Image.Image, size: int) -> Image.Image:
+    """The whole photo, resized to a square; one that is of this size already stays as it is."""
+    return photo.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def _read(source: str | Path | bytes | BinaryIO, called: str | None) -> tuple[str, bytes]:
     """The name to use in messages, and at most one byte more than is allowed."""
     if isinstance(source, bytes):
-        return "The photo", source
+        return called or "The photo", source
     if not isinstance(source, str | Path):
         name = Path(str(getattr(source, "name", "") or "The photo")).name
-        return name, source.read(MAX_BYTES + 1)
+        return called or name, source.read(MAX_BYTES + 1)
     path = Path(source)
+    name = called or path.name
     try:
         with path.open("rb") as file:
-            return path.name, file.read(MAX_BYTES + 1)
+            return name, file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ImageError(f"There is no photo {path}: check the name.") from None
+        raise ImageError(f"There is no photo {called or path}: check the name.") from None
     except IsADirectoryError:
-        raise ImageError(f"{path} is a folder: name a photo in it.") from None
+        raise ImageError(f"{called or path} is a folder: name a photo in it.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is not a valid path"
-        raise ImageError(f"{path.name!r} cannot be opened ({reason}): check the name and its permissions.") from None
+        raise ImageError(f"{name!r} cannot be opened ({reason}): check the name and its permissions.") from None
 
 
 def _check_size(name: str, size: tuple[int, int]) -> None:

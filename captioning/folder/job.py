@@ -1,0 +1,74 @@
+"""What is to be done with a folder's photos: the same for every worker, be it a thread or a process."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from captioning.checkpoint import read_info
+from captioning.errors import ImageError
+from captioning.folder.rows import Failure, Result, Row
+from captioning.images import open_image, squeezed
+from captioning.inference.beam_search import SearchOptions
+from captioning.inference.captioner import Captioner
+
+# Photos that a worker searches together.
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Job:
+    """A folder to caption.
+
+    Attributes:
+        folder: names of photos are relative to it.
+        checkpoint: the model.
+        options: how to search.
+    """
+
+    folder: Path
+    checkpoint: Path
+    options: SearchOptions
+
+    def made_with(self) -> dict:
+        """What a row depends on besides its photo.
+
+        Raises:
+            CheckpointError: there is no checkpoint, or none that is sound.
+        """
+        info = read_info(self.checkpoint)
+        with info.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {
+            "folder": str(self.folder.resolve()),
+            "checkpoint": info.path.name,
+            "checkpoint_sha256": digest,
+            "beam_size": self.options.beam_size,
+            "length_penalty": self.options.length_penalty,
+        }
+
+    def caption(self, captioner: Captioner, photos: Sequence[str]) -> list[Result]:
+        """A row or a failure for each photo of a batch, in their order."""
+        images: dict[str, Image.Image] = {}
+        results: dict[str, Result] = {}
+        for photo in photos:
+            try:
+                # Squeezed at once, so that a batch of large photos takes no more memory than one of small ones.
+                image = squeezed(open_image(self.folder / photo, photo), captioner.model.config.image_size)
+            except ImageError as error:
+                results[photo] = Failure(photo, str(error))
+            else:
+                images[photo] = image
+        if images:
+            captions = captioner.describe(captioner.encode(list(images.values())), self.options)
+            for photo, caption in zip(images, captions, strict=True):
+                results[photo] = Row(photo, caption.text, round(caption.log_probability, 4))
+        return [results[photo] for photo in photos]
+
+
+def batches(photos: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Photos in their order, a batch at a time."""
+    for start in range(0, len(photos), BATCH_SIZE):
+        yield photos[start : start + BATCH_SIZE]

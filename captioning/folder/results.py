@@ -1,0 +1,144 @@
+"""The file of a folder's captions: rows are added as they come, and a file that was begun is gone on with.
+
+Lines are added whole. What a crash leaves of one has no line feed at its end; the next run drops it. Beside the file,
+`FILE.run.json` says what its rows were made with, so that rows of different runs are not mixed.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from captioning.errors import CaptioningError
+from captioning.files import write_whole
+from captioning.folder.rows import CommaSeparated, JsonLines, NoRowError, Row
+
+
+class Results:
+    """A `.csv` or `.jsonl` file of rows, as a context; one process at a time has it.
+
+    Args:
+        path: where the rows are to be.
+        made_with: what rows depend on besides their photos; a file that was begun with anything else is refused.
+
+    Attributes:
+        photos: those that have a row.
+
+    Raises:
+        CaptioningError: on entering, where the file cannot be written, holds anything but rows made with the same, or
+            is being written by another process.
+    """
+
+    def __init__(self, path: Path, made_with: dict):
+        self.path, self._made_with = path, made_with
+        self._record = path.with_name(f"{path.name}.run.json")
+        self._lines = path
+        self._format = CommaSeparated() if path.suffix.lower() == ".csv" else JsonLines()
+
+    def __enter__(self) -> "Results":
+        if self._lines.exists() and not self._lines.is_file():
+            raise CaptioningError(f"{self._lines} is there already and no file: name another file.")
+        try:
+            self._file = self._lines.open("ab", buffering=0)
+        except OSError as error:
+            raise self.refusal(error) from None
+        try:
+            self._begin()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add rows.
+
+        Raises:
+            CaptioningError: they cannot be written; the file is as it was.
+        """
+        self._write(b"".join(map(self._format.encode, rows)))
+
+    def finish(self) -> None:
+        """All rows are there: a file of lines is complete with them."""
+
+    def refusal(self, error: OSError) -> CaptioningError:
+        """What to say of a file that cannot be written."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return CaptioningError(f"The disk with {self.path} is full: free space, and the same command goes on.")
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return CaptioningError(f"{self.path} cannot be written ({reason}): name another file.")
+
+    def _begin(self) -> None:
+        self._lock()
+        if self._is_begun():
+            self._check_record()
+        else:
+            write_whole(self._record, json.dumps(self._made_with, indent=2).encode())
+        self.photos, self._end = self._read_lines()
+        if self._end < self._lines.stat().st_size:
+            self._file.truncate(self._end)
+        if not self._end:
+            self._write(self._format.header)
+
+    def _is_begun(self) -> bool:
+        return self._lines.stat().st_size > 0
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CaptioningError(f"Another run is writing {self.path}: wait for it, or name another file.") from None
+
+    def _check_record(self) -> None:
+        try:
+            begun_with = dict(json.loads(self._record.read_bytes()))
+        except (OSError, TypeError, ValueError):
+            raise CaptioningError(
+                f"{self.path} is there already, and {self._record.name} does not say what made it: name another file."
+            ) from None
+        for name, value in self._made_with.items():
+            if begun_with.get(name) != value:
+                raise CaptioningError(
+                    f"{self.path} was begun with another {name} ({begun_with.get(name)}, not {value}): name another "
+                    "file, or take the same as then."
+                )
+
+    def _read_lines(self) -> tuple[set[str], int]:
+        """The photos that have a row, and where the last whole line ends."""
+        photos, end = set(), 0
+        with self._lines.open("rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                if end or not self._format.header:
+                    photos.add(self._decode(line))
+                elif line != self._format.header:
+                    raise self._damaged(line)
+                end += len(line)
+        return photos, end
+
+    def _decode(self, line: bytes) -> str:
+        try:
+            return self._format.decode(line).photo
+        except NoRowError:
+            raise self._damaged(line) from None
+
+    def _damaged(self, line: bytes) -> CaptioningError:
+        shown = line[:60].decode(errors="replace").strip()
+        return CaptioningError(f"{self.path} has a line that is no caption ({shown!r}): mend it, or name another file.")
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+            raise self.refusal(error) from None
+        self._end += len(data)

@@ -1,0 +1,44 @@
+"""A folder captioned on this machine, by threads that share one model."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from captioning.folder.job import Job, batches
+from captioning.folder.rows import Result
+from captioning.inference.captioner import Captioner
+
+
+def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = None) -> Iterator[list[Result]]:
+    """Caption photos batch by batch, in their order.
+
+    Each thread reads, encodes and searches batches of its own, and computes on one core: threads with photos of their
+    own wait for each other less than threads that share the operations of one.
+
+    Args:
+        job: the folder, the model and how to search.
+        photos: of the folder.
+        workers: threads; by default one a core.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+    """
+    captioner = Captioner.from_checkpoint(job.checkpoint)
+    cores = torch.get_num_threads()
+    workers = workers or cores
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    waiting: deque[Future[list[Result]]] = deque()
+    try:
+        for batch in batches(photos):
+            waiting.append(pool.submit(job.caption, captioner, batch))
+            # As many again as are worked on, so that one slow batch does not keep the other threads waiting.
+            if len(waiting) == 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # Threads that start later, elsewhere in the process, take over what was set last.
+        torch.set_num_threads(cores)

@@ -1,0 +1,225 @@
+"""A folder captioned into a file: the same rows whatever happens on the way."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from captioning import SearchOptions
+from captioning.__main__ import main
+from captioning.errors import CaptioningError
+from captioning.folder.results import Results
+from captioning.folder.rows import CommaSeparated, JsonLines, Row
+from captioning.folder.table import Table
+from tests.conftest import ROOT
+from tests.helpers import make_photos, refused
+
+MADE_WITH = {"beam_size": 5}
+ROWS = [Row(f'a, "{number}" ü.jpg', "a dog runs", -number / 8) for number in range(6)]
+
+
+@pytest.fixture
+def command(run_main):
+    """Runs `python -m captioning caption` with arguments."""
+    return partial(run_main, main, "caption")
+
+
+def read_rows(path: Path) -> list[Row]:
+    if path.suffix == ".parquet":
+        return [Row(**columns) for columns in parquet.read_table(path).to_pylist()]
+    lines = path.read_bytes().splitlines(keepends=True)
+    return list(map(CommaSeparated().decode, lines[1:]) if path.suffix == ".csv" else map(JsonLines().decode, lines))
+
+
+def is_same(rows: list[Row], others: list[Row]) -> bool:
+    """Whether photos and captions are equal, and log-probabilities but for what the size of a batch changes."""
+    return [(row.photo, row.caption, pytest.approx(row.log_probability, abs=1e-3)) for row in rows] == [
+        (row.photo, row.caption, row.log_probability) for row in others
+    ]
+
+
+@pytest.fixture
+def folder(photos, tmp_path) -> Path:
+    """Real photos, some in folders below, with names as people give them."""
+    folder = tmp_path / "photos"
+    (folder / "2024, summer" / "café").mkdir(parents=True)
+    shutil.copy(photos / "astronaut.png", folder / 'an "astronaut", smiling.PNG')
+    shutil.copy(photos / "rocket.jpg", folder / "2024, summer" / "rocket.jpg")
+    shutil.copy(photos / "coffee.png", folder / "2024, summer" / "café" / "kaffee ☕.png")
+    (folder / "link.png").symlink_to(photos / "chelsea.png")
+    (folder / ".hidden.png").symlink_to(photos / "chelsea.png")
+    (folder / "loop").symlink_to(folder)
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+NAMES = ["2024, summer/café/kaffee ☕.png", "2024, summer/rocket.jpg", 'an "astronaut", smiling.PNG', "link.png"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_rows_are_the_captions_of_each_photo_alone(command, captioner, folder, tmp_path, suffix):
+    output = tmp_path / f"captions{suffix}"
+    code, out, _ = command(folder, "--output", output, "--beam-size", 3)
+    assert (code, out) == (0, "")
+    alone = [captioner(folder / name, SearchOptions(beam_size=3)) for name in NAMES]
+    captions = [Row(name, caption.text, caption.log_probability) for name, caption in zip(NAMES, alone, strict=True)]
+    assert is_same(read_rows(output), captions)
+
+
+def test_what_cannot_be_read_is_told_at_the_end_and_tried_again(command, folder, photos, tmp_path):
+    (folder / "empty.jpg").touch()
+    (folder / "cut.jpg").write_bytes((photos / "rocket.jpg").read_bytes()[:20_000])
+    (folder / "text.gif").write_text("no photo at all")
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "two\nlines.jpg").touch()
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jpg")).touch()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "folder.jpg").mkdir()
+    output = tmp_path / "captions.csv"
+    code, _, err = command(folder, "--output", output)
+    assert code == 2
+    assert [row.photo for row in read_rows(output)] == NAMES
+    told = err.splitlines()[-6:]
+    for sentence, name in zip(told, ["cut", "empty", "gone", "text", r"two\nlines", r"\udcff"], strict=True):
+        assert name in sentence
+        assert sentence.endswith(".")
+
+    shutil.copy(photos / "astronaut.png", folder / "cut.jpg")
+    code, _, err = command(folder, "--output", output)
+    assert code == 2
+    assert [row.photo for row in read_rows(output)] == [*NAMES, "cut.jpg"]
+    assert "cut.jpg" not in err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_file_cut_anywhere_is_gone_on_with(tmp_path, suffix):
+    """Wherever a crash cuts a line, the rows before it stay and nothing of it does."""
+    whole = tmp_path / f"whole{suffix}"
+    with Results(whole, MADE_WITH) as results:
+        results.append(ROWS)
+    written = whole.read_bytes()
+    for length in range(len(written)):
+        whole.write_bytes(written[:length])
+        with Results(whole, MADE_WITH) as results:
+            there = len(results.photos)
+            assert results.photos == {row.photo for row in ROWS[:there]}
+            results.append(ROWS[there:])
+        assert whole.read_bytes() == written
+
+
+def test_a_table_is_whole_or_not_there(tmp_path):
+    """Also where the run ended after the table had appeared and before the rows that waited for it were removed."""
+    path, waiting = tmp_path / "captions.parquet", tmp_path / "captions.parquet.partial.jsonl"
+    with Table(path, MADE_WITH) as table:
+        table.append(ROWS[:4])
+    assert not path.exists()
+    lines = waiting.read_bytes()
+    with Table(path, MADE_WITH) as table:
+        assert table.photos == {row.photo for row in ROWS[:4]}
+        table.finish()
+    assert read_rows(path) == ROWS[:4]
+    assert not waiting.exists()
+
+    waiting.write_bytes(lines)
+    with Table(path, MADE_WITH) as table:
+        assert table.photos == {row.photo for row in ROWS[:4]}
+        table.append(ROWS[4:])
+        assert read_rows(path) == ROWS[:4]
+        table.finish()
+    assert read_rows(path) == ROWS
+
+
+def test_a_write_that_fails_leaves_whole_rows(tmp_path):
+    path = tmp_path / "captions.csv"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Results(path, MADE_WITH) as results:
+        results.append(ROWS[:2])
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, before[1]))
+            with refused(CaptioningError, "captions.csv"):
+                results.append(ROWS[2:])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert read_rows(path) == ROWS[:2]
+        results.append(ROWS[2:])
+    assert read_rows(path) == ROWS
+
+
+def test_rows_of_another_run_are_neither_mixed_nor_overwritten(command, folder, tmp_path):
+    output, other = tmp_path / "captions.jsonl", tmp_path / "other"
+    make_photos(other, ["link.png"])
+    assert command(folder, "--output", output)[0] == 0
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text("photo,caption\nlink.png,a cat\n")
+    edited = tmp_path / "edited.jsonl"
+    edited.write_bytes(output.read_bytes() + b'{"photo": "more.png"}\n')
+    shutil.copy(f"{output}.run.json", f"{edited}.run.json")
+    refusals = {
+        (folder, "--output", output, "--beam-size", 2): "beam_size",
+        (folder, "--output", output, "--length-penalty", 0): "length_penalty",
+        (other, "--output", output): "folder",
+        (folder, "--output", foreign): "run.json",
+        (folder, "--output", edited): "more.png",
+        (folder, "--output", tmp_path / "captions.txt"): ".parquet",
+        (folder, "--output", folder): ".csv",
+        (folder, "--output", tmp_path / "nowhere" / "captions.csv"): "No such file",
+        (tmp_path / "nowhere", "--output", output): "nowhere",
+        (tmp_path / "other", folder, "--output", output): "one folder",
+        (folder,): "--output",
+    }
+    before = {path: path.read_bytes() for path in (output, foreign, edited)}
+    for arguments, told in refusals.items():
+        code, out, err = command(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert err.count("\n") == 1, arguments
+        assert told in err, arguments
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_one_process_at_a_time_writes_a_file(tmp_path):
+    path = tmp_path / "captions.csv"
+    with Results(path, MADE_WITH), refused(CaptioningError, "Another run"), Results(path, MADE_WITH):
+        pass
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """A folder with five batches."""
+    folder = tmp_path_factory.mktemp("many")
+    make_photos(folder, [f"{number:03}.png" for number in range(150)])
+    return folder
+
+
+@pytest.mark.parametrize(("suffix", "seed"), [(".csv", 1), (".parquet", 2)])
+def test_killed_and_interrupted_it_goes_on(command, many, tmp_path, suffix, seed):
+    """Killed, interrupted and gone on with, a run gives the rows of one that was left alone."""
+    moments = random.Random(seed)
+    output, undisturbed = tmp_path / f"captions{suffix}", tmp_path / "undisturbed.jsonl"
+    growing = tmp_path / "captions.parquet.partial.jsonl" if suffix == ".parquet" else output
+    call = [many, "--beam-size", "1", "--output"]
+    size = 100
+    for signal_number in (signal.SIGKILL, signal.SIGINT):
+        run = subprocess.Popen(
+            [sys.executable, "-m", "captioning", "caption", *call, output], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        while run.poll() is None and not (growing.exists() and growing.stat().st_size > size):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.2))
+        run.send_signal(signal_number)
+        err = run.communicate()[1]
+        size = growing.stat().st_size
+    assert run.returncode == 130
+    assert err.endswith("the same command goes on from there.\n")
+    assert command(*call, output)[0] == 0
+    assert command(*call, undisturbed)[0] == 0
+    assert len(read_rows(output)) == 150
+    assert is_same(read_rows(output), read_rows(undisturbed))
