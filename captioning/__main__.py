@@ -58,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="caption all photos below the folder into a .csv, .jsonl or .parquet",
     )
+    whole.add_argument("--engine", choices=["threads", "ray"], default="threads", help="default: %(default)s")
     whole.add_argument("--workers", type=worker_count, metavar="N", help="default: one a core")
+    whole.add_argument("--address", help="of a Ray cluster; default: a Ray of its own on this machine")
 
     export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
     export.add_argument("photo", metavar="PHOTO")
@@ -109,9 +111,16 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
 
     if len(arguments.photos) > 1 or arguments.json:
         raise CaptioningError("--output is for the captions of one folder: name no other photo, and leave out --json.")
+    if arguments.address and arguments.engine != "ray":
+        raise CaptioningError("--address is that of a Ray cluster: add --engine ray.")
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     job = Job(Path(arguments.photos[0]), arguments.checkpoint, options)
-    return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
+    if arguments.engine == "threads":
+        return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
+    from captioning.folder.cluster import caption_with_ray
+
+    engine = partial(caption_with_ray, workers=arguments.workers, address=arguments.address)
+    return caption_folder(job, arguments.output, engine)
 
 
 def run_export(arguments: argparse.Namespace) -> int:
