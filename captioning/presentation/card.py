@@ -39,17 +39,16 @@ def describe_scores(info: CheckpointInfo) -> str:
 
 def describe_model(captioner: Captioner) -> dict[str, str]:
     """The model's shapes."""
-    config, encoder, decoder = captioner.info.config, captioner.model.encoder, captioner.model.decoder
+    config, encoder, count = captioner.info.config, captioner.model.encoder, captioner.parameters
     rows, columns = encoder.grid
-    count = {name: sum(p.numel() for p in part.parameters()) for name, part in (("e", encoder), ("d", decoder))}
     neck = f", shortened to {config.neck_size}" if config.neck_size else ""
     return {
         "Encoder": f"{config.encoder}, photos at {config.image_size} × {config.image_size}",
         "Feature grid": f"{rows} × {columns} cells of {encoder.channels:,} channels{neck}",
         "Decoder": f"LSTM of {config.decoder_size}, attention {config.attention_size}, words {config.embedding_size}",
         "Vocabulary": f"{len(captioner.info.vocabulary):,} words",
-        "Parameters": f"{sum(count.values()) / 1e6:.1f} million: {count['e'] / 1e6:.1f} in the encoder, "
-        f"{count['d'] / 1e6:.1f} in the decoder",
+        "Parameters": f"{sum(count.values()) / 1e6:.1f} million: {count['encoder'] / 1e6:.1f} in the encoder, "
+        f"{count['decoder'] / 1e6:.1f} in the decoder",
         "File": f"{captioner.info.path.name}, {captioner.info.path.stat().st_size / 1e6:.1f} MB",
     }
 
