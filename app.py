@@ -304,7 +304,7 @@ def show_question(prefix: list[str]) -> None:
 def show_timing(caption: Caption, captioner: Captioner) -> None:
     encode, search = round(caption.seconds.encode * 1000), round(caption.seconds.search * 1000)
     st.caption(
-        f"{captioner.device.type.upper()} · encoded in {encode} ms · searched in {search} ms · "
+        f"{captioner.device.type.upper()}, {captioner.precision} · encoded in {encode} ms · searched in {search} ms · "
         f"log-probability {number(caption.log_probability)}",
         help=f"The encoder turns the photo into a feature grid, once; the search finds the caption. {LOG_PROBABILITY}",
     )

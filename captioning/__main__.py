@@ -12,7 +12,7 @@ from captioning.errors import CaptioningError
 from captioning.files import write_whole
 from captioning.images import open_image
 from captioning.inference.beam_search import SearchOptions
-from captioning.inference.captioner import Captioner
+from captioning.inference.captioner import PRECISIONS, Captioner
 
 MAX_BEAM_SIZE = 100
 
@@ -43,6 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         default=defaults.length_penalty,
         help="rank captions by log-probability / words ** this (default: %(default)s)",
+    )
+    shared.add_argument(
+        "--precision", choices=PRECISIONS, help="of the encoder (default: float32 on a CPU, float16 on a GPU)"
     )
     printed = argparse.ArgumentParser(add_help=False)
     printed.add_argument("--json", action="store_true", help="print JSON")
@@ -83,7 +86,7 @@ def run_caption(arguments: argparse.Namespace) -> int:
     """Caption each photo; one that cannot be read is told and does not stop the others."""
     if arguments.output:
         return run_caption_folder(arguments)
-    captioner = Captioner.from_checkpoint(arguments.checkpoint)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     status = 0
     for photo in arguments.photos:
@@ -114,7 +117,7 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
     if arguments.address and arguments.engine != "ray":
         raise CaptioningError("--address is that of a Ray cluster: add --engine ray.")
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
-    job = Job(Path(arguments.photos[0]), arguments.checkpoint, options)
+    job = Job(Path(arguments.photos[0]), arguments.checkpoint, options, arguments.precision)
     if arguments.engine == "threads":
         return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
     from captioning.folder.cluster import caption_with_ray
@@ -130,7 +133,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     from captioning.visualize.player.story import Told
 
     photo = open_image(arguments.photo)
-    captioner = Captioner.from_checkpoint(arguments.checkpoint)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
     scene = Scene(arguments.photo, photo, (Told(captioner(photo, options)),), arguments.look, credit)
@@ -144,7 +147,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from captioning.data.datasets import read_dataset
     from captioning.evaluation.evaluate import coco_results, evaluate, score_table
 
-    captioner = Captioner.from_checkpoint(arguments.checkpoint)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
     dataset = read_dataset(arguments.data)
     examples = dataset.split(arguments.split)
     print(dataset.describe(), file=sys.stderr)

@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, job: Job):
         torch.set_num_threads(1)
-        self._job, self._captioner = job, Captioner.from_checkpoint(job.checkpoint)
+        self._job, self._captioner = job, Captioner.from_checkpoint(job.checkpoint, precision=job.precision)
 
     def __call__(self, batch: dict) -> dict:
         """Columns of results, of which a row or a failure each has its own, for a column of photos."""

@@ -26,11 +26,13 @@ class Job:
         folder: names of photos are relative to it.
         checkpoint: the model.
         options: how to search.
+        precision: of the encoder; by default what the captioner chooses for its device.
     """
 
     folder: Path
     checkpoint: Path
     options: SearchOptions
+    precision: str | None = None
 
     def made_with(self) -> dict:
         """What a row depends on besides its photo.
@@ -47,6 +49,7 @@ class Job:
             "checkpoint_sha256": digest,
             "beam_size": self.options.beam_size,
             "length_penalty": self.options.length_penalty,
+            "precision": self.precision or "default",
         }
 
     def caption(self, captioner: Captioner, photos: Sequence[str]) -> list[Result]:

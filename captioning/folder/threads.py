@@ -25,7 +25,7 @@ def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = 
     Raises:
         CheckpointError: the model cannot be loaded.
     """
-    captioner = Captioner.from_checkpoint(job.checkpoint)
+    captioner = Captioner.from_checkpoint(job.checkpoint, precision=job.precision)
     cores = torch.get_num_threads()
     workers = workers or cores
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))

@@ -31,11 +31,9 @@ def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, 
     """
     if len(stages) > 1:
         stages = [*stages, _write_mean(stages[-2], stages[-1], folder / "mean.safetensors")]
-    captioners = [Captioner.from_checkpoint(path) for path in stages]
-    on_dev = [_score(captioner, dataset, "dev") for captioner in captioners]
-    best = max(range(len(stages)), key=lambda index: sum(row["bleu"][3] for row in on_dev[index]))
-    captioner = captioners[best]
-    scores = {"dev": on_dev[best], "test": _score(captioner, dataset, "test")}
+    on_dev = {path: _score(path, dataset, "dev") for path in stages}
+    best = max(stages, key=lambda path: sum(row["bleu"][3] for row in on_dev[path]))
+    scores = {"dev": on_dev[best], "test": _score(best, dataset, "test")}
     rows = [
         {"split": split, "beam_size": row["beam_size"]}
         | {f"bleu{order}": value for order, value in enumerate(row["bleu"], start=1)}
@@ -45,8 +43,10 @@ def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, 
     ]
     write_table(folder / "beam_scores.csv", rows)
     plot_beam_scores(scores, folder / "beam_scores.png")
-    save_checkpoint(output, captioner.model, captioner.info.vocabulary, {**captioner.info.training, "scores": scores})
-    print(f"{stages[best].stem}, the best on dev, is written to {output}.")
+    # Loaded anew, for a captioner changes its model.
+    model, info = load_checkpoint(best)
+    save_checkpoint(output, model, info.vocabulary, {**info.training, "scores": scores})
+    print(f"{best.stem}, the best on dev, is written to {output}.")
 
 
 def _write_mean(first: Path, second: Path, path: Path) -> Path:
@@ -60,8 +60,9 @@ def _write_mean(first: Path, second: Path, path: Path) -> Path:
     return path
 
 
-def _score(captioner: Captioner, dataset: CaptionDataset, split: str) -> list[dict]:
+def _score(path: Path, dataset: CaptionDataset, split: str) -> list[dict]:
+    captioner = Captioner.from_checkpoint(path)
     scores = evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
     rows = [score.as_dict() for score in scores]
-    print(f"{captioner.info.path.stem} on {split}:\n{score_table(rows)}", flush=True)
+    print(f"{path.stem} on {split}:\n{score_table(rows)}", flush=True)
     return rows

@@ -1,0 +1,99 @@
+"""Folding and packing: the captioner's model computes what the model of the checkpoint does, only faster."""
+
+import copy
+
+import pytest
+import timm
+import torch
+
+from captioning import Captioner, SearchOptions, open_image
+from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from captioning.images import to_pixels
+from captioning.inference.beam_search import beam_search
+from captioning.model.folding import fold_batch_norm
+from captioning.model.packing import pack_layers
+
+# Padding as TensorFlow does it, squeeze and excitation, dense connections, norm before convolution, no batch norm, none
+# of both, and one that cannot be traced.
+BACKBONES = [
+    "tf_mobilenetv3_small_100",
+    "seresnet18",
+    "densenet121",
+    "resnetv2_18",
+    "convnext_atto",
+    "vit_tiny_patch16_224",
+    "mobilevit_xxs",
+]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return load_checkpoint(DEFAULT_CHECKPOINT)[0]
+
+
+def spoil_statistics(model: torch.nn.Module) -> None:
+    """Give every batch norm something to do; a new one leaves its input as it is."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.inference_mode()
+def test_folded_and_packed_backbones_compute_the_same(name):
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=0, global_pool="").eval()
+    spoil_statistics(model)
+    pixels = torch.randn(3, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    expected = model.forward_features(pixels)
+    folded = copy.deepcopy(model)
+    fold_batch_norm(folded)
+    torch.testing.assert_close(folded.forward_features(pixels), expected, rtol=1e-3, atol=1e-4)
+    pack_layers(folded, pixels[:1])
+    torch.testing.assert_close(folded.forward_features(pixels), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_is_left_of_the_real_encoders_batch_norm(captioner, plain):
+    norms = torch.nn.modules.batchnorm._BatchNorm
+    assert any(isinstance(module, norms) for module in plain.encoder.modules())
+    assert not any(isinstance(module, norms) for module in captioner.model.encoder.modules())
+
+
+@torch.inference_mode()
+def test_captions_are_those_of_the_model_as_it_was_trained(captioner, plain, photos):
+    for name in ("astronaut.png", "coffee.png", "rocket.jpg"):
+        photo = open_image(photos / name)
+        options = SearchOptions()
+        expected = beam_search(plain.decoder, plain.encoder(to_pixels(photo, 256).unsqueeze(0)), options)[0]
+        found = captioner(photo, options)
+        vocabulary = captioner.info.vocabulary
+        assert [hypothesis.text for hypothesis in found.hypotheses] == [
+            " ".join(vocabulary.decode(hypothesis.tokens)) for hypothesis in expected
+        ]
+        assert found.log_probability == pytest.approx(expected[0].log_probability, abs=1e-3)
+
+
+def test_a_captioner_of_lower_precision_sees_nearly_the_same(captioner, photos):
+    rough = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision="bfloat16")
+    photo = open_image(photos / "astronaut.png")
+    exact, rounded = (each.encode([photo]).features for each in (captioner, rough))
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert (exact - rounded).norm() < 0.15 * exact.norm()
+
+
+def test_a_precision_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="precision is one of float32"):
+        Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision="int4")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine")
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_gpu_says_what_the_cpu_says(captioner, photos, precision):
+    gpu = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cuda", precision)
+    cpu = Captioner(*load_checkpoint(DEFAULT_CHECKPOINT), "cpu")
+    for name in ("astronaut.png", "coffee.png", "rocket.jpg"):
+        assert gpu(photos / name).text == cpu(photos / name).text
