@@ -19,6 +19,8 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from benchmarks.reference import reference_attention
+from benchmarks.timing import HEAD, Row
 from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
 from captioning.data.datasets import read_dataset
 from captioning.data.features import cached_features
@@ -70,8 +72,7 @@ def reference_loss(model: CaptioningModel, features: torch.Tensor, tokens: torch
     hidden, cell = (layer(features.mean(dim=1)).tanh() for layer in (decoder.initial_hidden, decoder.initial_cell))
     logits, looked = [], torch.zeros(features.shape[:2])
     for step in range(tokens.shape[1] - 1):
-        projected = decoder.attention.project(features)
-        weights = decoder.attention(projected, hidden.unsqueeze(1)).squeeze(1)
+        weights = reference_attention(decoder, features, hidden)
         context = (weights.unsqueeze(-1) * features).sum(dim=1) * decoder.gate(hidden).sigmoid()
         inputs = torch.cat([decoder.embedding(tokens[:, step]), context], dim=1)
         hidden, cell = decoder.lstm(inputs, (hidden, cell))
@@ -89,14 +90,10 @@ def update(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor]) -
     optimizer.step()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--photos", type=int, default=200, help="of the train split; both ways take as many")
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+def measure(data: Path, count: int, repeats: int) -> tuple[Row, float]:
+    """Both ways on the first photos of the train split, and the seconds of caching."""
     model, info = load_checkpoint(DEFAULT_CHECKPOINT)
-    split = Split(read_dataset(arguments.data).split("train")[: arguments.photos])
+    split = Split(read_dataset(data).split("train")[:count])
     captions = split.ids(info.vocabulary)
     task = CaptioningTask(model, info.vocabulary, StageSettings(batch_size=40), [], 1, 0).train()
     with tempfile.TemporaryDirectory() as cache:
@@ -105,15 +102,21 @@ def main() -> None:
         cached = time.perf_counter() - started
         pairs = [
             (our_epoch(task, features, captions), reference_epoch(model, split.photos, captions))
-            for _ in range(arguments.repeats)
+            for _ in range(repeats)
         ]
     ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratios = [reference / our for our, reference in pairs]
-    print(f"{len(captions)} photos with {sum(map(len, captions))} captions, median of {arguments.repeats}:")
-    print(f"caching, once      {cached:7.1f} s")
-    print(f"ours               {ours:7.1f} s an epoch")
-    print(f"reference's way    {theirs:7.1f} s an epoch")
-    print(f"ratio              {statistics.median(ratios):7.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
+    return Row(f"an epoch of stage 1, {count} photos", "the reference's way", ours, theirs, ratios), cached
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=200, help="of the train split; both ways take as many")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    row, cached = measure(arguments.data, arguments.photos, arguments.repeats)
+    print(f"{HEAD}\n{row}\n\ncaching, once: {cached:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""Beam search, ours beside the reference's way, with the same weights and features.
+
+python -m benchmarks.search
+"""
+
+import torch
+
+from benchmarks.reference import reference_search
+from benchmarks.timing import HEAD, Row, compare
+from captioning import Captioner, SearchOptions, open_image
+from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from captioning.data.gallery import sample_photos
+from captioning.inference.beam_search import beam_search
+
+BATCH = 32
+
+
+def measure() -> list[Row]:
+    """At several beam widths: the sample photos one by one, and as a batch of 32 (each of them several times)."""
+    captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
+    theirs = load_checkpoint(DEFAULT_CHECKPOINT)[0].decoder
+    samples = captioner.encode([open_image(path) for path in sample_photos().values()]).features
+    batch = samples.repeat(-(-BATCH // len(samples)), 1, 1)[:BATCH]
+    rows = []
+    for width in (1, 3, 5, 10):
+        options = SearchOptions(beam_size=width)
+
+        def one_by_one(options: SearchOptions = options) -> None:
+            for features in samples.split(1):
+                beam_search(captioner.model.decoder, features, options)
+
+        def reference(features: torch.Tensor, width: int = width) -> None:
+            for each in features.split(1):
+                reference_search(theirs, each, width)
+
+        name, way = f"search at beam {width}", "the reference's way"
+        rows += compare(f"{name}, {len(samples)} photos one by one", one_by_one, {way: lambda: reference(samples)})
+        together = lambda options=options: beam_search(captioner.model.decoder, batch, options)  # noqa: E731
+        rows += compare(f"{name}, {BATCH} photos together", together, {way: lambda: reference(batch)}, rounds=3)
+    return rows
+
+
+if __name__ == "__main__":
+    print(HEAD, *measure(), sep="\n")
