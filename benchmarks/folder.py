@@ -5,29 +5,23 @@ python -m benchmarks.folder DIR [--photos 1000] [--rounds 3]
 
 import argparse
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
 from captioning.checkpoint import DEFAULT_CHECKPOINT
-from captioning.folder.job import Job
+from captioning.folder.job import BATCH_SIZE, Job
 from captioning.folder.photos import find_photos
 from captioning.folder.threads import caption_with_threads
 from captioning.images import to_pixels
 from captioning.model.encoder import CPU_BATCH_SIZE
-
-
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 @torch.inference_mode()
@@ -35,6 +29,14 @@ def encode(captioner: Captioner, pixels: torch.Tensor) -> None:
     """The convolutions alone, on tensors that are ready."""
     for batch in pixels.split(CPU_BATCH_SIZE):
         captioner.model.encoder(batch)
+
+
+def encode_in_threads(captioner: Captioner, pixels: torch.Tensor) -> None:
+    """The same as the folder is worked on: a thread a core, each with photos of its own."""
+    cores = torch.get_num_threads()
+    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        list(pool.map(partial(encode, captioner), pixels.split(BATCH_SIZE)))
+    torch.set_num_threads(cores)
 
 
 def peak_megabytes(folder: Path) -> float:
@@ -45,6 +47,20 @@ def peak_megabytes(folder: Path) -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
+def measure(folder: Path, count: int, rounds: int) -> list[Row]:
+    """The folder beside the encoder alone, for the first photos of it."""
+    job = Job(folder, DEFAULT_CHECKPOINT, SearchOptions())
+    photos = find_photos(job.folder)[0][:count]
+    captioner = Captioner.from_checkpoint(job.checkpoint)
+    size = captioner.model.config.image_size
+    pixels = torch.stack([to_pixels(open_image(job.folder / photo), size) for photo in photos])
+    others = {
+        "the encoder alone, all cores on each batch": lambda: encode(captioner, pixels),
+        "the encoder alone, a core for each batch": lambda: encode_in_threads(captioner, pixels),
+    }
+    return compare(f"a folder of {len(photos)} photos", lambda: list(caption_with_threads(job, photos)), others, rounds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
@@ -53,18 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # First, for a process counts the memory of the one that started it as its own.
     print(f"peak memory of the command on the whole folder: {peak_megabytes(arguments.folder):.0f} MB")
-    job = Job(arguments.folder, DEFAULT_CHECKPOINT, SearchOptions())
-    photos = find_photos(job.folder)[0][: arguments.photos]
-    captioner = Captioner.from_checkpoint(job.checkpoint)
-    size = captioner.model.config.image_size
-    pixels = torch.stack([to_pixels(open_image(job.folder / photo), size) for photo in photos])
-    encode(captioner, pixels[:64])
-    alone, whole = [], []
-    for _ in range(arguments.rounds):
-        alone.append(len(photos) / seconds(lambda: encode(captioner, pixels)))
-        whole.append(len(photos) / seconds(lambda: list(caption_with_threads(job, photos))))
-    encoder, run = statistics.median(alone), statistics.median(whole)
-    print(f"encoder alone {encoder:.1f} photos/s, folder {run:.1f}: {run / encoder:.0%} of it, medians of {len(whole)}")
+    print(HEAD, *measure(arguments.folder, arguments.photos, arguments.rounds), sep="\n")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,16 @@
 
 python -m benchmarks.one_photo
 
-The others have random weights, for speed does not depend on them, and say as many words as ours: the reference's
+The others have random weights, for speed does not depend on them, and generate as many words as ours: the reference's
 ResNet-101 with its search, and ViT-GPT2 and BLIP-base as the transformers library builds them.
 """
 
 from pathlib import Path
 
 import torch
-from torch.nn.functional import adaptive_avg_pool2d
+from torch import nn
+from torchvision.models import resnet101
+from torchvision.transforms.v2.functional import normalize
 
 from benchmarks.reference import reference_search
 from benchmarks.timing import HEAD, Row, compare
@@ -18,27 +20,28 @@ from captioning.checkpoint import DEFAULT_CHECKPOINT
 from captioning.data.gallery import sample_photos
 from captioning.images import to_pixels
 from captioning.model.model import CaptioningModel, ModelConfig
+from captioning.vocabulary import END
 
 WIDTH = 5
-# To which the reference enlarges the feature grid.
-REFERENCE_GRID = 14
+# The size of the reference's photos, and to what it enlarges their feature grid.
+REFERENCE_SIZE, REFERENCE_GRID = 224, 14
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 class Reference:
-    """ResNet-101 and the reference's search, in plain torch."""
+    """ResNet-101 and the reference's search, in plain torch and torchvision."""
 
     def __init__(self, vocabulary_size: int):
-        self.model = CaptioningModel(ModelConfig(), vocabulary_size).eval()
-        # It would end some hypotheses early by chance.
-        self.model.decoder.output.bias.data[:4] = -1e4
+        self.encoder = nn.Sequential(*list(resnet101().children())[:-2], nn.AdaptiveAvgPool2d(REFERENCE_GRID)).eval()
+        self.decoder = CaptioningModel(ModelConfig(), vocabulary_size).decoder.eval()
+        # With random weights it would end some hypotheses early by chance.
+        self.decoder.output.bias.data[END] = -1e4
 
     @torch.inference_mode()
     def __call__(self, photo: Path, words: int) -> None:
-        pixels = to_pixels(open_image(photo), self.model.config.image_size).unsqueeze(0)
-        encoder = self.model.encoder
-        grid = encoder(pixels).transpose(1, 2).unflatten(2, encoder.grid)
-        features = adaptive_avg_pool2d(grid, REFERENCE_GRID).flatten(2).transpose(1, 2)
-        reference_search(self.model.decoder, features, WIDTH, words)
+        pixels = to_pixels(open_image(photo), REFERENCE_SIZE).unsqueeze(0) / 255
+        features = self.encoder(normalize(pixels, *IMAGENET)).flatten(2).transpose(1, 2)
+        reference_search(self.decoder, features, WIDTH, words)
 
 
 class Pretrained:
@@ -78,13 +81,15 @@ def blip_base() -> Pretrained:
 
 def measure() -> list[Row]:
     """Ours beside each of the others."""
-    photo = sample_photos()["Astronaut"]
+    # The sample that is a JPEG, as photos are.
+    photo = sample_photos()["Rocket"]
     captioner, options = Captioner.from_checkpoint(DEFAULT_CHECKPOINT), SearchOptions(beam_size=WIDTH)
-    words = len(captioner(photo, options).steps)
+    # As many steps as our search takes until its last hypothesis has ended.
+    words = max(len(found.text.split()) + 1 for found in captioner(photo, options).hypotheses)
     reference = Reference(len(captioner.info.vocabulary))
     others = {"ResNet-101, the reference's search": reference, "ViT-GPT2": vit_gpt2(), "BLIP-base": blip_base()}
     return compare(
-        f"file to caption at beam {WIDTH}, {words} tokens",
+        f"file to caption at beam {WIDTH}, {words} steps",
         lambda: captioner(photo, options),
         {name: lambda other=other: other(photo, words) for name, other in others.items()},
     )

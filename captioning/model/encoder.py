@@ -20,7 +20,7 @@ PACKAGED_WEIGHTS = {
 }
 
 # Photos at a time on a CPU; a larger batch no longer fits its caches and takes longer per photo.
-CPU_BATCH_SIZE = 4
+CPU_BATCH_SIZE = 2
 
 
 class ImageEncoder(nn.Module):

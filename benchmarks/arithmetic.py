@@ -1,0 +1,72 @@
+"""The encoder beside its arithmetic: its multiply-adds over the rate of matrix products on this machine.
+
+python -m benchmarks.arithmetic
+"""
+
+import statistics
+
+import torch
+from torch import nn
+
+from benchmarks.timing import in_turns
+from captioning import Captioner
+from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+
+ROUNDS = 11
+SIDE = 2048
+HEAD = (
+    "| precision | matrix products, GFLOP/s | floor a photo, ms | one photo, ms | two together, a photo, ms "
+    "| above the floor |\n|---|---|---|---|---|---|"
+)
+
+
+def multiply_adds() -> int:
+    """Of the encoder's convolutions for one photo."""
+    encoder = load_checkpoint(DEFAULT_CHECKPOINT)[0].encoder
+    counts = []
+
+    def count(layer: nn.Conv2d, _: object, output: torch.Tensor) -> None:
+        counts.append(output[0].numel() * layer.weight[0].numel())
+
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        encoder(blank(1))
+    return sum(counts)
+
+
+def blank(count: int) -> torch.Tensor:
+    size = load_checkpoint(DEFAULT_CHECKPOINT)[1].config.image_size
+    return torch.zeros(count, 3, size, size, dtype=torch.uint8)
+
+
+@torch.inference_mode()
+def matrix_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of large matrix products."""
+    one, other = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
+    times = in_turns({"product": lambda: one @ other}, ROUNDS)["product"]
+    return 2 * SIDE**3 / statistics.median(times)
+
+
+@torch.inference_mode()
+def measure() -> list[str]:
+    """Lines of the table, one a precision."""
+    operations = 2 * multiply_adds()
+    lines = []
+    for name in ("float32", "bfloat16"):
+        encoder = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name).model.encoder
+        photos = {count: blank(count) for count in (1, 2)}
+        works = {str(count): lambda encoder=encoder, pixels=pixels: encoder(pixels) for count, pixels in photos.items()}
+        times = in_turns(works, ROUNDS)
+        one, two = (statistics.median(times[str(count)]) / count * 1000 for count in photos)
+        rate = matrix_rate(getattr(torch, name))
+        floor = operations / rate * 1000
+        lines.append(
+            f"| {name} | {rate / 1e9:,.0f} | {floor:.1f} | {one:.1f} | {two:.1f} | {min(one, two) / floor:.1f} × |"
+        )
+    return [*lines, "", f"The encoder has {operations / 2e9:.3f} G multiply-adds a photo."]
+
+
+if __name__ == "__main__":
+    print(HEAD, *measure(), sep="\n")

@@ -1,0 +1,34 @@
+"""Captions in reduced precision beside those in float32, on the dev split.
+
+python -m benchmarks.precision --data ../shared/flickr8k
+"""
+
+import argparse
+from pathlib import Path
+
+from captioning import Captioner
+from captioning.checkpoint import DEFAULT_CHECKPOINT
+from captioning.data.datasets import read_dataset
+from captioning.evaluation.evaluate import evaluate
+from captioning.inference.beam_search import SearchOptions
+
+HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"
+
+
+def measure(data: Path) -> list[str]:
+    """Lines of the table, one a precision."""
+    examples = read_dataset(data).split("dev")
+    lines, exact = [], None
+    for name in ("float32", "bfloat16"):
+        captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name)
+        [score] = evaluate(captioner, examples, [5], SearchOptions())
+        exact = exact or score.captions
+        same = sum(one == other for one, other in zip(exact, score.captions, strict=True)) / len(exact)
+        lines.append(f"| {name} | {same:.1%} | {score.bleu[3]:.2f} | {score.seconds:.1f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    print(HEAD, *measure(parser.parse_args().data), sep="\n")
