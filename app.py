@@ -19,9 +19,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
 from captioning.arguments import page_arguments
-from captioning.checkpoint import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, list_checkpoints, read_info
+from captioning.checkpoint import list_checkpoints, read_info
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.data.gallery import folder_photos, sample_photos
+from captioning.defaults import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT
 from captioning.images import PHOTO_SUFFIXES
 from captioning.inference.captioner import EncodedPhotos
 from captioning.presentation import card, components

@@ -10,7 +10,8 @@ from torch import nn
 
 from benchmarks.timing import in_turns
 from captioning import Captioner
-from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from captioning.checkpoint import load_checkpoint
+from captioning.defaults import DEFAULT_CHECKPOINT
 
 ROUNDS = 11
 SIDE = 2048

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader
 
 from benchmarks.reference import reference_attention
 from benchmarks.timing import HEAD, Row
-from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from captioning.checkpoint import load_checkpoint
 from captioning.data.datasets import read_dataset
 from captioning.data.features import cached_features
 from captioning.data.loaders import FeatureDataset, SortishSampler, longest_captions, pad_collate
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import open_image, to_pixels
 from captioning.model.model import CaptioningModel
 from captioning.training.data import Split

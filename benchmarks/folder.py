@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
-from captioning.checkpoint import DEFAULT_CHECKPOINT
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.folder.job import BATCH_SIZE, Job
 from captioning.folder.photos import find_photos
 from captioning.folder.threads import caption_with_threads

@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 
 from captioning import Captioner
-from captioning.checkpoint import DEFAULT_CHECKPOINT
 from captioning.data.datasets import read_dataset
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.evaluation.evaluate import evaluate
-from captioning.inference.beam_search import SearchOptions
+from captioning.inference.options import SearchOptions
 
 HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"
 

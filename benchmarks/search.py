@@ -8,8 +8,9 @@ import torch
 from benchmarks.reference import reference_search
 from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
-from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from captioning.checkpoint import load_checkpoint
 from captioning.data.gallery import sample_photos
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.inference.beam_search import beam_search
 
 BATCH = 32

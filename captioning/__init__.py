@@ -5,21 +5,29 @@ caption = Captioner.from_checkpoint("checkpoints/flickr8k-efficientnet-lite2.saf
 print(caption.text)
 """
 
-from captioning.errors import CaptioningError, CheckpointError, DatasetError, ImageError, PrefixError
-from captioning.images import open_image
-from captioning.inference.beam_search import SearchOptions
-from captioning.inference.caption import Caption, Step
-from captioning.inference.captioner import Captioner
+from importlib import import_module
 
-__all__ = [
-    "Caption",
-    "Captioner",
-    "CaptioningError",
-    "CheckpointError",
-    "DatasetError",
-    "ImageError",
-    "PrefixError",
-    "SearchOptions",
-    "Step",
-    "open_image",
-]
+# Loaded when they are asked for: torch alone takes a second, and a command that only explains itself needs none of it.
+_HOMES = {
+    "Caption": "inference.caption",
+    "Captioner": "inference.captioner",
+    "CaptioningError": "errors",
+    "CheckpointError": "errors",
+    "DatasetError": "errors",
+    "ImageError": "errors",
+    "PrefixError": "errors",
+    "SearchOptions": "inference.options",
+    "Step": "inference.caption",
+    "open_image": "images",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

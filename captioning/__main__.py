@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from captioning.arguments import Parser
-from captioning.checkpoint import DEFAULT_CHECKPOINT
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
-from captioning.images import open_image
-from captioning.inference.beam_search import SearchOptions
-from captioning.inference.captioner import PRECISIONS, Captioner
+from captioning.inference.options import PRECISIONS, SearchOptions
 
 MAX_BEAM_SIZE = 100
 
@@ -86,6 +84,9 @@ def run_caption(arguments: argparse.Namespace) -> int:
     """Caption each photo; one that cannot be read is told and does not stop the others."""
     if arguments.output:
         return run_caption_folder(arguments)
+    # Here, so that a command that only explains itself does not wait for torch.
+    from captioning.inference.captioner import Captioner
+
     captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     status = 0
@@ -129,6 +130,8 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write a caption as a file to take away."""
     # Here, so that captioning does not wait for what only drawing needs.
+    from captioning.images import open_image
+    from captioning.inference.captioner import Captioner
     from captioning.visualize.export import FORMATS, Scene
     from captioning.visualize.player.story import Told
 
@@ -146,6 +149,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     # Here, so that captioning does not wait for what only scoring needs.
     from captioning.data.datasets import read_dataset
     from captioning.evaluation.evaluate import coco_results, evaluate, score_table
+    from captioning.inference.captioner import Captioner
 
     captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
     dataset = read_dataset(arguments.data)

@@ -21,9 +21,6 @@ from captioning.vocabulary import Vocabulary
 FORMAT = "captioning/1"
 SUFFIX = ".safetensors"
 
-CHECKPOINT_FOLDER = Path(__file__).parent.parent / "checkpoints"
-DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"
-
 
 @dataclass(frozen=True)
 class CheckpointInfo:

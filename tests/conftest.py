@@ -9,7 +9,7 @@ import skimage
 from playwright.sync_api import Browser, sync_playwright
 
 from captioning import Captioner
-from captioning.checkpoint import DEFAULT_CHECKPOINT
+from captioning.defaults import DEFAULT_CHECKPOINT
 from tests.browser import ROOT, Server, launch, running_app
 
 

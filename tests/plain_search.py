@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from captioning.inference.beam_search import NEVER_GENERATED, SearchOptions
+from captioning.inference.beam_search import NEVER_GENERATED
+from captioning.inference.options import SearchOptions
 from captioning.model.decoder import AttentionDecoder
 from captioning.vocabulary import END, START
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from captioning import Captioner, SearchOptions, checkpoint
+from captioning import Captioner, SearchOptions, checkpoint, defaults
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
 from captioning.vocabulary import tokenize
@@ -336,7 +336,7 @@ def checkpoint_folder(tmp_path, monkeypatch, captioner) -> Path:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     shutil.copy(captioner.info.path, folder / "good.safetensors")
-    monkeypatch.setattr(checkpoint, "CHECKPOINT_FOLDER", folder)
+    monkeypatch.setattr(defaults, "CHECKPOINT_FOLDER", folder)
     return folder
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from captioning.inference.beam_search import NEVER_GENERATED, BeamSearch, SearchOptions, beam_search
+from captioning.inference.beam_search import NEVER_GENERATED, BeamSearch, beam_search
 from captioning.inference.beam_tree import Fate, build_tree
+from captioning.inference.options import SearchOptions
 from captioning.model.decoder import AttentionDecoder
 from captioning.vocabulary import END, PAD, UNK
 from tests.helpers import random_decoder

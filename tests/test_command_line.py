@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import captioning
 from captioning import SearchOptions
 from captioning.__main__ import main
 from tests.conftest import ROOT
@@ -116,8 +117,22 @@ def small_flickr8k(flickr8k, tmp_path) -> Path:
     return folder
 
 
-def test_inference_imports_neither_training_nor_plotting_nor_scoring():
-    unwanted = ("lightning", "matplotlib", "nltk", "pyarrow", "ray")
-    script = f"import sys, captioning; print([m for m in {unwanted} if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        ("from captioning import Captioner", ["lightning", "matplotlib", "nltk", "pyarrow", "ray"]),
+        ("from captioning.__main__ import build_parser; build_parser()", ["numpy", "PIL", "torch"]),
+    ],
+)
+def test_only_what_is_needed_is_loaded(statement, unwanted):
+    script = f"{statement}; import sys; print([module for module in {unwanted} if module in sys.modules])"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_the_package_names_what_it_has():
+    assert set(captioning.__all__) <= set(dir(captioning))
+    for name in captioning.__all__:
+        assert getattr(captioning, name).__name__ == name
+    with pytest.raises(ImportError, match="cannot import name 'Painter'"):
+        from captioning import Painter  # noqa: F401

@@ -7,7 +7,8 @@ import timm
 import torch
 
 from captioning import Captioner, SearchOptions, open_image
-from captioning.checkpoint import DEFAULT_CHECKPOINT, load_checkpoint
+from captioning.checkpoint import load_checkpoint
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import to_pixels
 from captioning.inference.beam_search import beam_search
 from captioning.model.folding import fold_batch_norm

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from captioning.data.datasets import Example
 from captioning.evaluation.metrics import attention_movement, bleu, consensus, dangling_endings, doubled_words
 from captioning.images import open_image
-from captioning.inference.beam_search import SearchOptions
 from captioning.inference.caption import Caption
 from captioning.inference.captioner import Captioner
+from captioning.inference.options import SearchOptions
 from captioning.vocabulary import tokenize
 
 CHUNK = 32

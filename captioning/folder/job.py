@@ -11,8 +11,8 @@ from captioning.checkpoint import read_info
 from captioning.errors import ImageError
 from captioning.folder.rows import Failure, Result, Row
 from captioning.images import open_image, squeezed
-from captioning.inference.beam_search import SearchOptions
 from captioning.inference.captioner import Captioner
+from captioning.inference.options import SearchOptions
 
 # Photos that a worker searches together.
 BATCH_SIZE = 32

@@ -14,15 +14,14 @@ from PIL import Image
 from captioning.checkpoint import CheckpointInfo, load_checkpoint
 from captioning.errors import PrefixError
 from captioning.images import open_image, to_pixels
-from captioning.inference.beam_search import BeamSearch, Hypothesis, SearchOptions
+from captioning.inference.beam_search import BeamSearch, Hypothesis
 from captioning.inference.beam_tree import BeamTree, build_tree
 from captioning.inference.caption import Caption, RankedCaption, Seconds, Step
+from captioning.inference.options import PRECISIONS, SearchOptions
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
 from captioning.model.packing import pack_layers
 from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
-
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)

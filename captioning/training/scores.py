@@ -6,8 +6,8 @@ from pathlib import Path
 from captioning.checkpoint import load_checkpoint, save_checkpoint
 from captioning.data.datasets import CaptionDataset
 from captioning.evaluation.evaluate import evaluate, score_table
-from captioning.inference.beam_search import SearchOptions
 from captioning.inference.captioner import Captioner
+from captioning.inference.options import SearchOptions
 from captioning.training.callbacks import write_table
 from captioning.visualize.curves import plot_beam_scores
 

@@ -8,7 +8,8 @@ from torchmetrics import MeanMetric
 
 from captioning.data.loaders import Batch
 from captioning.evaluation.metrics import bleu
-from captioning.inference.beam_search import SearchOptions, beam_search
+from captioning.inference.beam_search import beam_search
+from captioning.inference.options import SearchOptions
 from captioning.model.model import CaptioningModel
 from captioning.training.settings import StageSettings
 from captioning.vocabulary import PAD, Vocabulary
