@@ -193,9 +193,9 @@ def test_one_process_at_a_time_writes_a_file(tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
-    """A folder with five batches."""
+    """A folder with ten batches."""
     folder = tmp_path_factory.mktemp("many")
-    make_photos(folder, [f"{number:03}.png" for number in range(150)])
+    make_photos(folder, [f"{number:03}.png" for number in range(300)])
     return folder
 
 
@@ -221,5 +221,5 @@ def test_killed_and_interrupted_it_goes_on(command, many, tmp_path, suffix, seed
     assert err.endswith("the same command goes on from there.\n")
     assert command(*call, output)[0] == 0
     assert command(*call, undisturbed)[0] == 0
-    assert len(read_rows(output)) == 150
+    assert len(read_rows(output)) == 300
     assert is_same(read_rows(output), read_rows(undisturbed))

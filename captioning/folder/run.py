@@ -41,10 +41,10 @@ def caption_folder(job: Job, output: Path, engine: Engine) -> int:
                     results.append(result for result in batch if isinstance(result, Row))
                     failures += [result for result in batch if isinstance(result, Failure)]
                     bar.update(len(batch))
+            results.finish()
         except KeyboardInterrupt:
             print(f"Stopped at {bar.n} of {len(photos)} photos: the same command goes on from there.", file=sys.stderr)
             return 130
-        results.finish()
     for failure in sorted(failures, key=lambda failure: failure.photo):
         print(failure.reason, file=sys.stderr)
     return 2 if failures else 0
