@@ -45,9 +45,10 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(name, image.size)
-                photo = _to_rgb(ImageOps.exif_transpose(image))
+                photo = _resizable(image)
+                # Before anything else is made of it: a photo of 64 megapixels takes 256 MB at every turn.
                 photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-                return photo
+                return _on_white(ImageOps.exif_transpose(photo))
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -103,9 +104,16 @@ def _too_many_pixels(name: str) -> str:
     return f"{name} has more than {MAX_PIXELS // 10**6} megapixels: save it smaller and try again."
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _resizable(image: Image.Image) -> Image.Image:
+    """The image in a mode whose pixels can be averaged: no palette, no single bits, no transparent colour."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _from_deep_gray(image)
+        return _from_deep_gray(ImageOps.exif_transpose(image))
+    if image.has_transparency_data and image.mode not in ("LA", "RGBA", "La", "RGBa"):
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode in ("1", "P") else image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -115,7 +123,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _from_deep_gray(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit or floating-point gray, whose range Pillow would clip to 0–255 when converting."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+    values = np.array(image, dtype=np.float32)
+    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
     top = float(values.max())
     if image.mode == "F":
         scale = 255.0 if top <= 1.0 else 255.0 / top
@@ -123,4 +132,5 @@ def _from_deep_gray(image: Image.Image) -> Image.Image:
         scale = 1.0
     else:
         scale = 255.0 / max(top, 65535.0)
-    return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
+    values *= scale
+    return Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
