@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.timing import in_turns
 from captioning import Captioner
-from captioning.checkpoint import load_checkpoint
+from captioning.checkpoint import load_checkpoint, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 
 ROUNDS = 11
@@ -38,7 +38,7 @@ def multiply_adds() -> int:
 
 
 def blank(count: int) -> torch.Tensor:
-    size = load_checkpoint(DEFAULT_CHECKPOINT)[1].config.image_size
+    size = read_info(DEFAULT_CHECKPOINT).config.image_size
     return torch.zeros(count, 3, size, size, dtype=torch.uint8)
 
 
