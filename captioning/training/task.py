@@ -63,6 +63,9 @@ class CaptioningTask(lightning.LightningModule):
         return self._average.module if self._average else self.model
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        # A state saved at the end of an epoch still holds what that epoch measured.
+        if batch_index == 0:
+            self._measured.reset()
         # Each step has its own seed, so that a resumed run draws what an uninterrupted one does.
         torch.manual_seed((self.seed * 1_000_003 + self.global_step) * self.trainer.world_size + self.global_rank)
 
