@@ -28,7 +28,7 @@ from captioning.model.encoder import CPU_BATCH_SIZE
 def encode(captioner: Captioner, pixels: torch.Tensor) -> None:
     """The convolutions alone, on tensors that are ready."""
     for batch in pixels.split(CPU_BATCH_SIZE):
-        captioner.model.encoder(batch)
+        captioner.encoder(batch)
 
 
 def encode_in_threads(captioner: Captioner, pixels: torch.Tensor) -> None:
@@ -52,7 +52,7 @@ def measure(folder: Path, count: int, rounds: int) -> list[Row]:
     job = Job(folder, DEFAULT_CHECKPOINT, SearchOptions())
     photos = find_photos(job.folder)[0][:count]
     captioner = Captioner.from_checkpoint(job.checkpoint)
-    size = captioner.model.config.image_size
+    size = captioner.info.config.image_size
     pixels = torch.stack([to_pixels(open_image(job.folder / photo), size) for photo in photos])
     others = {
         "the encoder alone, all cores on each batch": lambda: encode(captioner, pixels),

@@ -28,7 +28,7 @@ def measure() -> list[Row]:
 
         def one_by_one(options: SearchOptions = options) -> None:
             for features in samples.split(1):
-                beam_search(captioner.model.decoder, features, options)
+                beam_search(captioner.decoder, features, options)
 
         def reference(features: torch.Tensor, width: int = width) -> None:
             for each in features.split(1):
@@ -36,7 +36,7 @@ def measure() -> list[Row]:
 
         name, way = f"search at beam {width}", "the reference's way"
         rows += compare(f"{name}, {len(samples)} photos one by one", one_by_one, {way: lambda: reference(samples)})
-        together = lambda options=options: beam_search(captioner.model.decoder, batch, options)  # noqa: E731
+        together = lambda options=options: beam_search(captioner.decoder, batch, options)  # noqa: E731
         rows += compare(f"{name}, {BATCH} photos together", together, {way: lambda: reference(batch)}, rounds=3)
     return rows
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from captioning import Captioner, PrefixError, SearchOptions, open_image
+from captioning.checkpoint import load_checkpoint
 from captioning.inference.beam_search import beam_search
 from tests.helpers import refused
 from tests.plain_search import plain_beam_search
@@ -20,7 +21,7 @@ def test_a_caption_accounts_for_itself(captioner, photos):
     assert not any(step.end for step in words)
     assert math.prod(step.probability for step in caption.steps) == pytest.approx(math.exp(caption.log_probability))
     for step in caption.steps:
-        assert step.attention.shape == captioner.model.encoder.grid
+        assert step.attention.shape == captioner.encoder.grid
         assert step.attention.dtype == np.float32
         assert step.attention.sum() == pytest.approx(1, abs=1e-5)
         likeliest = [probability for _, probability in step.alternatives]
@@ -63,11 +64,10 @@ def test_there_are_as_many_hypotheses_as_the_beam_is_wide(captioner, photos, bea
 
 @pytest.mark.parametrize("beam_size", [1, 5])
 def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_size):
-    decoder = captioner.model.decoder
     features = captioner.encode([open_image(photos / "astronaut.png")]).features
     options = SearchOptions(beam_size=beam_size)
-    found = beam_search(decoder, features, options)[0]
-    expected = plain_beam_search(decoder, features[0], options)
+    found = beam_search(captioner.decoder, features, options)[0]
+    expected = plain_beam_search(load_checkpoint(captioner.info.path)[0].decoder, features[0], options)
     assert [hypothesis.tokens for hypothesis in found] == [tokens for tokens, _ in expected]
 
 

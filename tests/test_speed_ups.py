@@ -13,6 +13,7 @@ from captioning.images import to_pixels
 from captioning.inference.beam_search import beam_search
 from captioning.model.folding import fold_batch_norm
 from captioning.model.packing import pack_layers
+from captioning.model.search_decoder import SearchDecoder
 
 # Padding as TensorFlow does it, squeeze and excitation, dense connections, norm before convolution, no batch norm, none
 # of both, and one that cannot be traced.
@@ -60,7 +61,7 @@ def test_folded_and_packed_backbones_compute_the_same(name):
 def test_nothing_is_left_of_the_real_encoders_batch_norm(captioner, plain):
     norms = torch.nn.modules.batchnorm._BatchNorm
     assert any(isinstance(module, norms) for module in plain.encoder.modules())
-    assert not any(isinstance(module, norms) for module in captioner.model.encoder.modules())
+    assert not any(isinstance(module, norms) for module in captioner.encoder.modules())
 
 
 @torch.inference_mode()
@@ -68,7 +69,9 @@ def test_captions_are_those_of_the_model_as_it_was_trained(captioner, plain, pho
     for name in ("astronaut.png", "coffee.png", "rocket.jpg"):
         photo = open_image(photos / name)
         options = SearchOptions()
-        expected = beam_search(plain.decoder, plain.encoder(to_pixels(photo, 256).unsqueeze(0)), options)[0]
+        expected = beam_search(
+            SearchDecoder(plain.decoder), plain.encoder(to_pixels(photo, 256).unsqueeze(0)), options
+        )[0]
         found = captioner(photo, options)
         vocabulary = captioner.info.vocabulary
         assert [hypothesis.text for hypothesis in found.hypotheses] == [

@@ -59,7 +59,7 @@ class Job:
         for photo in photos:
             try:
                 # Squeezed at once, so that a batch of large photos takes no more memory than one of small ones.
-                image = squeezed(open_image(self.folder / photo, photo), captioner.model.config.image_size)
+                image = squeezed(open_image(self.folder / photo, photo), captioner.info.config.image_size)
             except ImageError as error:
                 results[photo] = Failure(photo, str(error))
             else:

@@ -1,8 +1,9 @@
 """Beam search, batched over photos and beams.
 
-Each photo has `beam_size` places. At every step the best continuations fill the places that are still open; a
-continuation that is `<end>` closes its place for good, so that a search ends with as many finished hypotheses as
-the beam is wide. Within a step all continuations have the same length; lengths matter only in the final ranking.
+Each photo has `beam_size` places; the hypotheses in those that are still open are the search's rows, photo by photo. At
+every step the best continuations fill the open places; a continuation that is `<end>` closes its place for good, so
+that a search ends with as many finished hypotheses as the beam is wide. Within a step all continuations have the same
+length; lengths matter only in the final ranking.
 
 A photo's caption can be given a prefix: words that are said, whatever the model thinks of them, before the search is
 free. They count in the log-probability as any other word does.
@@ -11,12 +12,14 @@ free. They count in the log-probability as any other word does.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from captioning.inference.options import SearchOptions
-from captioning.model.decoder import AttentionDecoder, Memory, State
+from captioning.model.decoder import Memory, State
+from captioning.model.search_decoder import SearchDecoder, places
 from captioning.vocabulary import END, PAD, START, UNK
 
 NEVER_GENERATED = (PAD, START, UNK)
@@ -50,7 +53,7 @@ class Hypothesis:
 
 
 def beam_search(
-    decoder: AttentionDecoder,
+    decoder: SearchDecoder,
     features: torch.Tensor,
     options: SearchOptions,
     prefixes: Sequence[Sequence[int]] | None = None,
@@ -65,10 +68,10 @@ def beam_search(
 
 
 def allowed(logits: torch.Tensor, before: torch.Tensor, *, first: bool) -> torch.Tensor:
-    """Logits (N, K, V) in float32 of what a caption may say after the tokens `before` (N, K); the rest is -inf.
+    """Logits (…, V) in float32 of what captions may say after the tokens `before` (…); the rest is -inf.
 
     Args:
-        logits: (N, K, V).
+        logits: (…, V).
         before: the tokens that were said last, which are not said again.
         first: whether nothing has been said yet, so that the caption cannot end.
     """
@@ -78,22 +81,36 @@ def allowed(logits: torch.Tensor, before: torch.Tensor, *, first: bool) -> torch
     return masked
 
 
+class Best(NamedTuple):
+    """The likeliest tokens of R rows, best first: log-probabilities and ids, both (R, C)."""
+
+    values: torch.Tensor
+    tokens: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Trace:
-    """What one step decided, for the photos that were still open: arrays (N, candidates), or (N, K, …) by parent place.
+    """What one step decided: C candidates for each of the n photos that were open, and what its R rows saw.
 
-    The candidates are the best continuations, best first. Those that got a place are `ended` or `alive`, and a place
-    is the index of its candidate.
+    The candidates are the best continuations, best first. Those that got a place are `ended` or `alive`; the alive
+    ones, photo by photo, are the next step's rows.
+
+    Attributes:
+        photos: (n,).
+        parents: (n, C), the row that each candidate continues.
+        tokens, scores, log_probabilities, ended, alive: (n, C).
+        attention: (R, L).
+        alternative_tokens, alternative_log_probabilities: (R, A).
     """
 
     photos: torch.Tensor
     parents: torch.Tensor
     tokens: torch.Tensor
     scores: torch.Tensor
+    log_probabilities: torch.Tensor
     ended: torch.Tensor
     alive: torch.Tensor
     attention: torch.Tensor
-    log_probabilities: torch.Tensor
     alternative_tokens: torch.Tensor
     alternative_log_probabilities: torch.Tensor
 
@@ -116,123 +133,145 @@ class BeamSearch:
 
     def __init__(
         self,
-        decoder: AttentionDecoder,
+        decoder: SearchDecoder,
         features: torch.Tensor,
         options: SearchOptions,
         prefixes: Sequence[Sequence[int]] | None = None,
     ):
-        count, beams, device = len(features), options.beam_size, features.device
+        count, device = len(features), features.device
         self.decoder, self.features, self.options, self.steps = decoder, features, options, 0
         self.forced = _forced_tokens(prefixes or [()] * count, options.max_steps).to(device)
         self.photo_count = count
         self.open_photos = torch.arange(count, device=device)
-        self.tokens = torch.full((count, beams), START, device=device)
-        # All places hold the same empty caption at first, so all but one are closed.
-        self.scores = torch.full((count, beams), -torch.inf, device=device)
-        self.scores[:, 0] = 0.0
-        self.places = torch.full((count, 1), beams, device=device)
+        self.closed_places = torch.zeros(count, 1, dtype=torch.long, device=device)
+        # Of the rows: which of the open photos, which of the decoder's states, the last token, and the log-probability.
+        self.photos = self.parents = torch.arange(count, device=device)
+        self.tokens = torch.full((count,), START, device=device)
+        self.scores = torch.zeros(count, device=device)
         self.trace: list[Trace] = []
 
     @torch.inference_mode()
     def run(self) -> "BeamSearch":
         """Search to the end."""
-        self.memory, self.state = self.decoder.start(self.features, self.options.beam_size)
+        self.memory, self.state = self.decoder.start(self.features)
+        self.state_photos = self.photos
         while self.open_photos.numel() and self.steps < self.options.max_steps:
             self._advance()
         self.trace = [Trace(**{name: value.cpu().numpy() for name, value in vars(step).items()}) for step in self.trace]
-        # Where in a step's rows a photo stands, for photos leave as they are finished.
-        self.rows = [{photo: row for row, photo in enumerate(step.photos.tolist())} for step in self.trace]
+        self._origins = [np.argwhere(step.alive) for step in self.trace]
         return self
 
     def hypotheses(self) -> list[list[Hypothesis]]:
         """The finished hypotheses of every photo, and those that the step limit cut off, best first."""
         results: list[list[Hypothesis]] = [[] for _ in range(self.photo_count)]
         for index, step in enumerate(self.trace):
-            for row, place in np.argwhere(self.final(index)):
-                steps = self.trace_of(int(step.photos[row]))[: index + 1]
-                results[int(step.photos[row])].append(self._backtrack(steps, int(place)))
+            for photo, rank in np.argwhere(self.final(index)):
+                results[step.photos[photo]].append(self._backtrack(index, photo, rank))
         for found in results:
             found.sort(key=lambda hypothesis: -hypothesis.score)
         return results
 
     def final(self, index: int) -> np.ndarray:
-        """Which candidates of a step, by row, are final hypotheses: what ended, or was cut off by the step limit."""
+        """Which candidates (n, C) of a step are final hypotheses: what ended, or was cut off by the step limit."""
         step = self.trace[index]
         return step.ended | step.alive if index + 1 == self.options.max_steps else step.ended
 
-    def trace_of(self, photo: int) -> list[tuple[Trace, int]]:
-        """The steps that a photo was open for, each with the photo's row in it."""
-        return [(step, where[photo]) for step, where in zip(self.trace, self.rows, strict=True) if photo in where]
+    def parent(self, index: int, photo: int, rank: int) -> tuple[int, int]:
+        """The candidate of the step before (its photo's place in that step, its rank) that a candidate continues."""
+        photo, rank = self._origins[index - 1][self.trace[index].parents[photo, rank]]
+        return int(photo), int(rank)
 
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
-        out = self.decoder.step(self.tokens, self.state, self.memory)
-        log_probabilities = allowed(out.logits, self.tokens, first=self.steps == 0).log_softmax(dim=-1)
-        totals = self._force(self.scores.unsqueeze(-1) + log_probabilities).flatten(1)
-        beams, vocabulary_size = self.options.beam_size, log_probabilities.shape[-1]
-        candidates = beams + RUNNERS_UP if self.options.keep_tree else beams
-        scores, chosen = totals.topk(min(candidates, totals.shape[1]), dim=1)
-        parents, tokens = chosen // vocabulary_size, chosen % vocabulary_size
-        rank = torch.arange(scores.shape[1], device=scores.device)
-        kept = (rank < self.places) & scores.isfinite()
-        ended = kept & (tokens == END)
-        alternatives = log_probabilities.topk(min(self.options.alternatives, vocabulary_size), dim=-1)
-        self.trace.append(
-            Trace(
-                photos=self.open_photos,
-                parents=parents,
-                tokens=tokens,
-                scores=scores,
-                ended=ended,
-                alive=kept & ~ended,
-                attention=out.attention.float(),
-                log_probabilities=log_probabilities.flatten(1).gather(1, chosen),
-                alternative_tokens=alternatives.indices,
-                alternative_log_probabilities=alternatives.values,
-            )
+        glimpse = self.decoder.look(self.memory, self.state, self.state_photos)
+        state = self.decoder.read(glimpse, self.parents, self.tokens)
+        logits = self.decoder.predict(state.hidden)
+        log_probabilities = allowed(logits, self.tokens, first=self.steps == 0).log_softmax(dim=1)
+        wanted = self.options.beam_size + (RUNNERS_UP if self.options.keep_tree else 0)
+        width = min(max(wanted, self.options.alternatives), log_probabilities.shape[1])
+        best = Best(*log_probabilities.topk(width))
+        # No continuation can be among its photo's best that is not among its row's.
+        values, tokens = (each[:, :wanted] for each in self._force(best, log_probabilities))
+        parents, ranks, scores = self._best_of_photos(self.scores.unsqueeze(1) + values, wanted)
+        tokens = tokens[parents, ranks]
+        kept = scores.isfinite() & (
+            torch.arange(scores.shape[1], device=scores.device) < self.options.beam_size - self.closed_places
         )
+        ended = kept & (tokens == END)
+        step = Trace(
+            photos=self.open_photos,
+            parents=parents,
+            tokens=tokens,
+            scores=scores,
+            log_probabilities=values[parents, ranks],
+            ended=ended,
+            alive=kept & ~ended,
+            attention=glimpse.attention[self.parents].float(),
+            alternative_tokens=best.tokens[:, : self.options.alternatives],
+            alternative_log_probabilities=best.values[:, : self.options.alternatives],
+        )
+        self.trace.append(step)
         self.steps += 1
-        self.places = self.places - ended.sum(dim=1, keepdim=True)
-        scores = scores.masked_fill(~kept | ended, -torch.inf)
-        self._follow(out.state, parents[:, :beams], tokens[:, :beams], scores[:, :beams])
+        self.closed_places = self.closed_places + ended.sum(dim=1, keepdim=True)
+        self._follow(step, state)
 
-    def _force(self, totals: torch.Tensor) -> torch.Tensor:
-        """Close all continuations but the prefix's, for the photos whose prefix is not over; totals (N, K, V)."""
+    def _best_of_photos(self, totals: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The best of each photo's continuations, totals (R, C): rows, places among the row's, and totals, (n, …)."""
+        photos, width = self.photos, totals.shape[1]
+        grid = totals.new_full((len(self.open_photos), self.options.beam_size, width), -torch.inf)
+        grid[photos, places(photos)] = totals
+        scores, chosen = grid.flatten(1).topk(min(wanted, self.options.beam_size * width))
+        first = torch.searchsorted(photos, torch.arange(len(self.open_photos), device=photos.device))
+        # What stands for rows that a photo lacks is -inf, and of no row's; any will do.
+        rows = (first.unsqueeze(1) + chosen // width).clamp(max=len(photos) - 1)
+        return rows, chosen % width, scores
+
+    def _force(self, best: Best, log_probabilities: torch.Tensor) -> Best:
+        """The best continuations of rows, or the prefix's alone where it is not over; log-probabilities (R, V)."""
         if self.steps >= self.forced.shape[1]:
-            return totals
-        forced = self.forced[:, self.steps].view(-1, 1, 1)
-        others = torch.arange(totals.shape[-1], device=totals.device) != forced
-        return totals.masked_fill((forced != FREE) & others, -torch.inf)
+            return best
+        forced = self.forced[self.photos, self.steps].unsqueeze(1)
+        only = torch.full_like(best.values, -torch.inf)
+        only[:, :1] = log_probabilities.gather(1, forced.clamp(min=0))
+        free = forced == FREE
+        return Best(torch.where(free, best.values, only), torch.where(free, best.tokens, forced))
 
-    def _follow(self, state: State, parents: torch.Tensor, tokens: torch.Tensor, scores: torch.Tensor) -> None:
+    def _follow(self, step: Trace, state: State) -> None:
         """Move on to the chosen continuations, leaving out the photos that have no open place."""
-        still = scores.isfinite().any(dim=1)
+        photos, ranks = step.alive.nonzero(as_tuple=True)
+        parents = step.parents[photos, ranks]
+        self.tokens, self.scores = step.tokens[photos, ranks], step.scores[photos, ranks]
+        # Of the states those that are gone on from, once each.
+        used = torch.zeros(len(self.photos), dtype=torch.bool, device=photos.device)
+        used[parents] = True
+        self.parents = (used.cumsum(0) - 1)[parents]
+        self.state, state_photos = State(*(tensor[used] for tensor in state)), self.photos[used]
+        still = step.alive.any(dim=1)
         if not still.all():
-            self.open_photos, self.places = self.open_photos[still], self.places[still]
+            self.open_photos, self.closed_places = self.open_photos[still], self.closed_places[still]
             self.forced = self.forced[still]
             self.memory = Memory(*(tensor[still] for tensor in self.memory))
-            state = State(*(tensor[still] for tensor in state))
-            parents, tokens, scores = parents[still], tokens[still], scores[still]
-        photo = torch.arange(len(parents), device=parents.device).unsqueeze(1)
-        self.state = State(*(tensor[photo, parents] for tensor in state))
-        self.tokens, self.scores = tokens, scores
+            photos, state_photos = ((still.cumsum(0) - 1)[each] for each in (photos, state_photos))
+        self.photos, self.state_photos = photos, state_photos
 
-    def _backtrack(self, steps: list[tuple[Trace, int]], place: int) -> Hypothesis:
+    def _backtrack(self, index: int, photo: int, rank: int) -> Hypothesis:
         tokens, values, attention, alternative_tokens, alternative_values = [], [], [], [], []
-        last, last_row = steps[-1]
-        total = float(last.scores[last_row, place])
-        for step, row in reversed(steps):
-            parent = step.parents[row, place]
-            tokens.append(int(step.tokens[row, place]))
-            values.append(step.log_probabilities[row, place])
-            attention.append(step.attention[row, parent])
-            alternative_tokens.append(step.alternative_tokens[row, parent])
-            alternative_values.append(step.alternative_log_probabilities[row, parent])
-            place = parent
+        total, length = float(self.trace[index].scores[photo, rank]), index + 1
+        while True:
+            step = self.trace[index]
+            row = step.parents[photo, rank]
+            tokens.append(int(step.tokens[photo, rank]))
+            values.append(step.log_probabilities[photo, rank])
+            attention.append(step.attention[row])
+            alternative_tokens.append(step.alternative_tokens[row])
+            alternative_values.append(step.alternative_log_probabilities[row])
+            if not index:
+                break
+            (photo, rank), index = self.parent(index, photo, rank), index - 1
         return Hypothesis(
             tokens=tokens[::-1],
             log_probability=total,
-            score=self.options.score(total, len(tokens)),
+            score=self.options.score(total, length),
             token_log_probabilities=np.array(values[::-1]),
             attention=np.stack(attention[::-1]),
             alternative_tokens=np.stack(alternative_tokens[::-1]),

@@ -62,33 +62,38 @@ class BeamTree:
 
 def build_tree(search: BeamSearch, photo: int, words: list[str]) -> BeamTree:
     """The tree of a photo's search that was run with `keep_tree`, in words of the vocabulary."""
-    trace = search.trace_of(photo)
-    fates = _fates(search, photo)
+    rows = _rows(search, photo)
+    fates = _fates(search, rows)
     steps = []
-    for index, (step, row) in enumerate(trace):
-        final = search.final(index)[row]
+    for index, (row, fates_here) in enumerate(zip(rows, fates, strict=True)):
+        step, final = search.trace[index], search.final(index)[row]
         steps.append(
             tuple(
                 Candidate(
                     word=words[step.tokens[row, rank]],
-                    parent=int(step.parents[row, rank]) if index else None,
+                    parent=search.parent(index, row, rank)[1] if index else None,
                     probability=float(np.exp(step.log_probabilities[row, rank])),
                     log_probability=float(step.scores[row, rank]),
-                    fate=fates[index][rank],
+                    fate=fate,
                     final=bool(final[rank]),
                     score=search.options.score(float(step.scores[row, rank]), index + 1),
                 )
-                for rank in range(len(fates[index]))
+                for rank, fate in enumerate(fates_here)
             )
         )
     return BeamTree(tuple(steps))
 
 
-def _fates(search: BeamSearch, photo: int) -> list[list[Fate]]:
+def _rows(search: BeamSearch, photo: int) -> list[int]:
+    """Where a photo stands in each step that it was open for."""
+    return [int(row) for step in search.trace for row in np.flatnonzero(step.photos == photo)]
+
+
+def _fates(search: BeamSearch, rows: list[int]) -> list[list[Fate]]:
     """The fate of each step's candidates."""
-    trace = search.trace_of(photo)
     fates, finals = [], []
-    for index, (step, row) in enumerate(trace):
+    for index, row in enumerate(rows):
+        step = search.trace[index]
         kept = (step.ended | step.alive)[row]
         # Where places are closed already, more candidates than these have missed one.
         shown = min(np.isfinite(step.scores[row]).sum(), kept.sum() + RUNNERS_UP)
@@ -97,8 +102,9 @@ def _fates(search: BeamSearch, photo: int) -> list[list[Fate]]:
             finals.append((search.options.score(float(step.scores[row, rank]), index + 1), index, int(rank)))
     # The winner last, so that what it shares with others is marked as its own.
     for place, (_, index, rank) in enumerate(sorted(finals), start=1):
-        while index >= 0:
-            fates[index][rank] = Fate.WON if place == len(finals) else Fate.FINISHED
-            step, row = trace[index]
-            index, rank = index - 1, int(step.parents[row, rank])
+        fate = Fate.WON if place == len(finals) else Fate.FINISHED
+        fates[index][rank] = fate
+        while index:
+            (_, rank), index = search.parent(index, rows[index], rank), index - 1
+            fates[index][rank] = fate
     return fates

@@ -21,6 +21,7 @@ from captioning.inference.options import PRECISIONS, SearchOptions
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
 from captioning.model.packing import pack_layers
+from captioning.model.search_decoder import SearchDecoder
 from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
 
 
@@ -62,10 +63,11 @@ class Captioner:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}")
         self.info = info
         self.parameters = {name: _count_parameters(part) for name, part in model.named_children()}
-        self.model = model.to(self.device).eval()
-        self.model.encoder.settle(getattr(torch, self.precision))
+        model.to(self.device).eval()
+        self.encoder, self.decoder = model.encoder, SearchDecoder(model.decoder)
+        self.encoder.settle(getattr(torch, self.precision))
         if self.device.type == "cpu":
-            pack_layers(self.model.decoder)
+            pack_layers(self.decoder)
 
     @classmethod
     def from_checkpoint(
@@ -93,13 +95,13 @@ class Captioner:
     def encode(self, photos: Sequence[Image.Image]) -> EncodedPhotos:
         """Run the encoder on photos that `open_image` gave."""
         started = time.perf_counter()
-        size = self.model.config.image_size
+        size = self.info.config.image_size
         pixels = torch.stack([to_pixels(photo, size) for photo in photos])
         batch = CPU_BATCH_SIZE if self.device.type == "cpu" else len(pixels)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
         parts = pixels.split(batch)
-        features = torch.cat([self.model.encoder(part.to(self.device, non_blocking=True)) for part in parts])
+        features = torch.cat([self.encoder(part.to(self.device, non_blocking=True)) for part in parts])
         return EncodedPhotos(features.float(), time.perf_counter() - started)
 
     def describe(
@@ -120,7 +122,7 @@ class Captioner:
         """
         options = options or SearchOptions()
         started = time.perf_counter()
-        search = BeamSearch(self.model.decoder, photos.features, options, self._tokens(prefixes, options)).run()
+        search = BeamSearch(self.decoder, photos.features, options, self._tokens(prefixes, options)).run()
         found = search.hypotheses()
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
@@ -164,7 +166,7 @@ class Captioner:
         return " ".join(self.info.vocabulary.decode(hypothesis.tokens))
 
     def _steps(self, best: Hypothesis) -> tuple[Step, ...]:
-        words, grid = self.info.vocabulary.words, self.model.encoder.grid
+        words, grid = self.info.vocabulary.words, self.encoder.grid
         probabilities = np.exp(best.token_log_probabilities).tolist()
         alternatives = np.exp(best.alternative_log_probabilities).tolist()
         return tuple(

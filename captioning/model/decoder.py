@@ -9,9 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-# Energies of the attention that are computed at a time in a search: 4 MB of float32.
-CACHED_ENERGIES = 2**20
-
 
 class Memory(NamedTuple):
     """What is computed once per photo: features (N, L, D), and what the attention needs of them (N, L, A)."""
@@ -54,17 +51,7 @@ class AdditiveAttention(nn.Module):
         The perceptron's tanh(x) is written as 2 sigmoid(2x) - 1, for torch's sigmoid takes a tenth of the time of its
         tanh on a CPU; the - 1 is the same for all cells, and softmax is blind to it.
         """
-        hidden = 2 * self.project_hidden(hidden)
-        if torch.is_grad_enabled():
-            return self._weigh(projected, hidden)
-        # The energies are the largest tensor of the model: some photos at a time, they stay in a CPU's cache.
-        of_a_photo = hidden.shape[1] * projected.shape[1] * projected.shape[2]
-        photos = max(1, CACHED_ENERGIES // of_a_photo)
-        parts = zip(projected.split(photos), hidden.split(photos), strict=True)
-        return torch.cat([self._weigh(*part) for part in parts])
-
-    def _weigh(self, projected: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        energy = projected.unsqueeze(1) + hidden.unsqueeze(2)
+        energy = projected.unsqueeze(1) + (2 * self.project_hidden(hidden)).unsqueeze(2)
         # In place, for sigmoid's gradient needs its result alone.
         return (2 * self.score(energy.sigmoid_())).squeeze(-1).softmax(dim=-1)
 

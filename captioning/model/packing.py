@@ -14,26 +14,32 @@ _NO_ACTIVATION = ("none", [], "")
 
 @torch.no_grad()
 def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
-    """Pack every convolution, linear layer and LSTM cell, in place; the model must be on a CPU.
+    """Pack every convolution and linear layer, in place; the model must be on a CPU.
 
     What the model computes stays the same up to rounding. Layers that oneDNN does not know stay as they are, and all of
-    them where torch was built without it.
+    them where torch was built without it or this CPU lacks instructions for the model's precision.
 
     Args:
         model: what to pack.
         example: an input of the model, by which its convolutions are laid out; without one they stay as they are.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available() or not _knows(next(model.parameters()).dtype):
         return
     sizes = _input_sizes(model, example) if example else {}
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if type(module) is nn.Linear:
             model.set_submodule(name, _PackedLinear(module.weight, module.bias))
-        elif type(module) is nn.LSTMCell:
-            model.set_submodule(name, _PackedLSTMCell(module))
         elif name in sizes:
             model.set_submodule(name, _PackedConv2d(module, sizes[name]))
+
+
+def _knows(precision: torch.dtype) -> bool:
+    if precision == torch.bfloat16:
+        return _ops._is_mkldnn_bf16_supported()
+    if precision == torch.float16:
+        return _ops._is_mkldnn_fp16_supported()
+    return True
 
 
 def _input_sizes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, list[int]]:
@@ -72,22 +78,6 @@ class _PackedLinear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return _ops._linear_pointwise(inputs, self.weight, self.bias, *_NO_ACTIVATION)
-
-
-class _PackedLSTMCell(nn.Module):
-    """torch's cell multiplies input and hidden state one after the other; both side by side are one product."""
-
-    def __init__(self, cell: nn.LSTMCell):
-        super().__init__()
-        self.gates = _PackedLinear(torch.cat([cell.weight_ih, cell.weight_hh], dim=1), cell.bias_ih + cell.bias_hh)
-
-    def forward(
-        self, inputs: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        hidden, cell = state
-        taken, kept, new, shown = self.gates(torch.cat([inputs, hidden], dim=1)).chunk(4, dim=1)
-        cell = kept.sigmoid() * cell + taken.sigmoid() * new.tanh()
-        return shown.sigmoid() * cell.tanh(), cell
 
 
 class _PackedConv2d(nn.Module):

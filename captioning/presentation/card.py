@@ -39,7 +39,7 @@ def describe_scores(info: CheckpointInfo) -> str:
 
 def describe_model(captioner: Captioner) -> dict[str, str]:
     """The model's shapes."""
-    config, encoder, count = captioner.info.config, captioner.model.encoder, captioner.parameters
+    config, encoder, count = captioner.info.config, captioner.encoder, captioner.parameters
     rows, columns = encoder.grid
     neck = f", shortened to {config.neck_size}" if config.neck_size else ""
     return {

@@ -11,6 +11,7 @@ from captioning.evaluation.metrics import bleu
 from captioning.inference.beam_search import beam_search
 from captioning.inference.options import SearchOptions
 from captioning.model.model import CaptioningModel
+from captioning.model.search_decoder import SearchDecoder
 from captioning.training.settings import StageSettings
 from captioning.vocabulary import PAD, Vocabulary
 
@@ -101,7 +102,7 @@ class CaptioningTask(lightning.LightningModule):
         top5 = (logits.topk(5).indices == targets.unsqueeze(-1)).any(dim=-1).float().mean()
         scores = {"valid_loss": functional.cross_entropy(logits, targets), "top5": 100 * top5}
         self.log_dict(scores, batch_size=len(targets), sync_dist=True)
-        found = beam_search(model.decoder, features, GREEDY)
+        found = beam_search(SearchDecoder(model.decoder), features, GREEDY)
         for index, hypotheses in zip(batch.indices.tolist(), found, strict=True):
             self._generated[index] = self.vocabulary.decode(hypotheses[0].tokens)
 
