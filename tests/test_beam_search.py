@@ -157,9 +157,9 @@ def test_the_tree_tells_how_the_search_went(beam_size, seed):
     words = [str(token) for token in range(30)]
     options = SearchOptions(beam_size=beam_size, max_steps=9)
     features = torch.randn(3, CELLS, CHANNELS)
-    search = BeamSearch(SearchDecoder(decoder), features, replace(options, keep_tree=True)).run()
+    trace = BeamSearch(SearchDecoder(decoder), features, replace(options, keep_tree=True)).run()
     for photo, found in enumerate(beam_search(SearchDecoder(decoder), features, options)):
-        tree = build_tree(search, photo, words)
+        tree = build_tree(trace, photo, words)
         by_prefix = {
             tree.prefix(step, index): candidate
             for step, candidates in enumerate(tree.steps)

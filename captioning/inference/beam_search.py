@@ -10,14 +10,13 @@ free. They count in the log-probability as any other word does.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from captioning.inference.options import SearchOptions
+from captioning.inference.trace import Hypothesis, Step, Trace
 from captioning.model.decoder import Memory, State
 from captioning.model.search_decoder import SearchDecoder, places
 from captioning.vocabulary import END, PAD, START, UNK
@@ -27,29 +26,6 @@ NEVER_GENERATED = (PAD, START, UNK)
 RUNNERS_UP = 3
 # In place of a token of the prefix, where it is over.
 FREE = -1
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One result of a search, T tokens long; the last is `<end>` unless the step limit cut it off.
-
-    Attributes:
-        tokens: ids (T,).
-        log_probability: sum over the tokens, in nats.
-        score: what it was ranked by.
-        token_log_probabilities: (T,).
-        attention: weights (T, L) with which each token was chosen.
-        alternative_tokens: ids (T, A) of the likeliest tokens at each step, best first.
-        alternative_log_probabilities: (T, A).
-    """
-
-    tokens: list[int]
-    log_probability: float
-    score: float
-    token_log_probabilities: np.ndarray
-    attention: np.ndarray
-    alternative_tokens: np.ndarray
-    alternative_log_probabilities: np.ndarray
 
 
 def beam_search(
@@ -88,33 +64,6 @@ class Best(NamedTuple):
     tokens: torch.Tensor
 
 
-@dataclass(frozen=True)
-class Trace:
-    """What one step decided: C candidates for each of the n photos that were open, and what its R rows saw.
-
-    The candidates are the best continuations, best first. Those that got a place are `ended` or `alive`; the alive
-    ones, photo by photo, are the next step's rows.
-
-    Attributes:
-        photos: (n,).
-        parents: (n, C), the row that each candidate continues.
-        tokens, scores, log_probabilities, ended, alive: (n, C).
-        attention: (R, L).
-        alternative_tokens, alternative_log_probabilities: (R, A).
-    """
-
-    photos: torch.Tensor
-    parents: torch.Tensor
-    tokens: torch.Tensor
-    scores: torch.Tensor
-    log_probabilities: torch.Tensor
-    ended: torch.Tensor
-    alive: torch.Tensor
-    attention: torch.Tensor
-    alternative_tokens: torch.Tensor
-    alternative_log_probabilities: torch.Tensor
-
-
 class BeamSearch:
     """A search: of the photos that still have an open place, everything; of the others, the trace.
 
@@ -139,79 +88,55 @@ class BeamSearch:
         prefixes: Sequence[Sequence[int]] | None = None,
     ):
         count, device = len(features), features.device
-        self.decoder, self.features, self.options, self.steps = decoder, features, options, 0
+        self.decoder, self.features, self.options = decoder, features, options
         self.forced = _forced_tokens(prefixes or [()] * count, options.max_steps).to(device)
-        self.photo_count = count
         self.open_photos = torch.arange(count, device=device)
         self.closed_places = torch.zeros(count, 1, dtype=torch.long, device=device)
         # Of the rows: which of the open photos, which of the decoder's states, the last token, and the log-probability.
         self.photos = self.parents = torch.arange(count, device=device)
         self.tokens = torch.full((count,), START, device=device)
         self.scores = torch.zeros(count, device=device)
-        self.trace: list[Trace] = []
+        self.steps: list[Step] = []
 
     @torch.inference_mode()
-    def run(self) -> "BeamSearch":
+    def run(self) -> Trace:
         """Search to the end."""
         self.memory, self.state = self.decoder.start(self.features)
         self.state_photos = self.photos
-        while self.open_photos.numel() and self.steps < self.options.max_steps:
+        while self.open_photos.numel() and len(self.steps) < self.options.max_steps:
             self._advance()
-        self.trace = [Trace(**{name: value.cpu().numpy() for name, value in vars(step).items()}) for step in self.trace]
-        self._origins = [np.argwhere(step.alive) for step in self.trace]
-        return self
-
-    def hypotheses(self) -> list[list[Hypothesis]]:
-        """The finished hypotheses of every photo, and those that the step limit cut off, best first."""
-        results: list[list[Hypothesis]] = [[] for _ in range(self.photo_count)]
-        for index, step in enumerate(self.trace):
-            for photo, rank in np.argwhere(self.final(index)):
-                results[step.photos[photo]].append(self._backtrack(index, photo, rank))
-        for found in results:
-            found.sort(key=lambda hypothesis: -hypothesis.score)
-        return results
-
-    def final(self, index: int) -> np.ndarray:
-        """Which candidates (n, C) of a step are final hypotheses: what ended, or was cut off by the step limit."""
-        step = self.trace[index]
-        return step.ended | step.alive if index + 1 == self.options.max_steps else step.ended
-
-    def parent(self, index: int, photo: int, rank: int) -> tuple[int, int]:
-        """The candidate of the step before (its photo's place in that step, its rank) that a candidate continues."""
-        photo, rank = self._origins[index - 1][self.trace[index].parents[photo, rank]]
-        return int(photo), int(rank)
+        return Trace(self.steps, len(self.features), self.options)
 
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
         glimpse = self.decoder.look(self.memory, self.state, self.state_photos)
         state = self.decoder.read(glimpse, self.parents, self.tokens)
         logits = self.decoder.predict(state.hidden)
-        log_probabilities = allowed(logits, self.tokens, first=self.steps == 0).log_softmax(dim=1)
+        log_probabilities = allowed(logits, self.tokens, first=not self.steps).log_softmax(dim=1)
         wanted = self.options.beam_size + (RUNNERS_UP if self.options.keep_tree else 0)
         width = min(max(wanted, self.options.alternatives), log_probabilities.shape[1])
         best = Best(*log_probabilities.topk(width))
         # No continuation can be among its photo's best that is not among its row's.
         values, tokens = (each[:, :wanted] for each in self._force(best, log_probabilities))
-        parents, ranks, scores = self._best_of_photos(self.scores.unsqueeze(1) + values, wanted)
-        tokens = tokens[parents, ranks]
+        rows, ranks, scores = self._best_of_photos(self.scores.unsqueeze(1) + values, wanted)
+        tokens = tokens[rows, ranks]
         kept = scores.isfinite() & (
             torch.arange(scores.shape[1], device=scores.device) < self.options.beam_size - self.closed_places
         )
         ended = kept & (tokens == END)
-        step = Trace(
-            photos=self.open_photos,
-            parents=parents,
+        step = Step(
+            photos=self.open_photos.unsqueeze(1).expand_as(tokens),
+            rows=rows,
             tokens=tokens,
             scores=scores,
-            log_probabilities=values[parents, ranks],
+            log_probabilities=values[rows, ranks],
             ended=ended,
             alive=kept & ~ended,
             attention=glimpse.attention[self.parents].float(),
             alternative_tokens=best.tokens[:, : self.options.alternatives],
             alternative_log_probabilities=best.values[:, : self.options.alternatives],
         )
-        self.trace.append(step)
-        self.steps += 1
+        self.steps.append(step)
         self.closed_places = self.closed_places + ended.sum(dim=1, keepdim=True)
         self._follow(step, state)
 
@@ -228,18 +153,18 @@ class BeamSearch:
 
     def _force(self, best: Best, log_probabilities: torch.Tensor) -> Best:
         """The best continuations of rows, or the prefix's alone where it is not over; log-probabilities (R, V)."""
-        if self.steps >= self.forced.shape[1]:
+        if len(self.steps) >= self.forced.shape[1]:
             return best
-        forced = self.forced[self.photos, self.steps].unsqueeze(1)
+        forced = self.forced[self.photos, len(self.steps)].unsqueeze(1)
         only = torch.full_like(best.values, -torch.inf)
         only[:, :1] = log_probabilities.gather(1, forced.clamp(min=0))
         free = forced == FREE
         return Best(torch.where(free, best.values, only), torch.where(free, best.tokens, forced))
 
-    def _follow(self, step: Trace, state: State) -> None:
+    def _follow(self, step: Step, state: State) -> None:
         """Move on to the chosen continuations, leaving out the photos that have no open place."""
         photos, ranks = step.alive.nonzero(as_tuple=True)
-        parents = step.parents[photos, ranks]
+        parents = step.rows[photos, ranks]
         self.tokens, self.scores = step.tokens[photos, ranks], step.scores[photos, ranks]
         # Of the states those that are gone on from, once each.
         used = torch.zeros(len(self.photos), dtype=torch.bool, device=photos.device)
@@ -253,30 +178,6 @@ class BeamSearch:
             self.memory = Memory(*(tensor[still] for tensor in self.memory))
             photos, state_photos = ((still.cumsum(0) - 1)[each] for each in (photos, state_photos))
         self.photos, self.state_photos = photos, state_photos
-
-    def _backtrack(self, index: int, photo: int, rank: int) -> Hypothesis:
-        tokens, values, attention, alternative_tokens, alternative_values = [], [], [], [], []
-        total, length = float(self.trace[index].scores[photo, rank]), index + 1
-        while True:
-            step = self.trace[index]
-            row = step.parents[photo, rank]
-            tokens.append(int(step.tokens[photo, rank]))
-            values.append(step.log_probabilities[photo, rank])
-            attention.append(step.attention[row])
-            alternative_tokens.append(step.alternative_tokens[row])
-            alternative_values.append(step.alternative_log_probabilities[row])
-            if not index:
-                break
-            (photo, rank), index = self.parent(index, photo, rank), index - 1
-        return Hypothesis(
-            tokens=tokens[::-1],
-            log_probability=total,
-            score=self.options.score(total, length),
-            token_log_probabilities=np.array(values[::-1]),
-            attention=np.stack(attention[::-1]),
-            alternative_tokens=np.stack(alternative_tokens[::-1]),
-            alternative_log_probabilities=np.stack(alternative_values[::-1]),
-        )
 
 
 def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> torch.Tensor:

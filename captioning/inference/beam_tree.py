@@ -5,7 +5,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from captioning.inference.beam_search import RUNNERS_UP, BeamSearch
+from captioning.inference.beam_search import RUNNERS_UP
+from captioning.inference.trace import Trace
 
 
 class Fate(StrEnum):
@@ -60,51 +61,50 @@ class BeamTree:
         return tuple(reversed(words))
 
 
-def build_tree(search: BeamSearch, photo: int, words: list[str]) -> BeamTree:
+def build_tree(trace: Trace, photo: int, words: list[str]) -> BeamTree:
     """The tree of a photo's search that was run with `keep_tree`, in words of the vocabulary."""
-    rows = _rows(search, photo)
-    fates = _fates(search, rows)
+    shown = [_shown(trace, of_step) for of_step in _by_step(trace, photo)]
+    fates = _fates(trace, shown)
     steps = []
-    for index, (row, fates_here) in enumerate(zip(rows, fates, strict=True)):
-        step, final = search.trace[index], search.final(index)[row]
+    for before, candidates in zip([[], *shown], shown, strict=False):
         steps.append(
             tuple(
                 Candidate(
-                    word=words[step.tokens[row, rank]],
-                    parent=search.parent(index, row, rank)[1] if index else None,
-                    probability=float(np.exp(step.log_probabilities[row, rank])),
-                    log_probability=float(step.scores[row, rank]),
-                    fate=fate,
-                    final=bool(final[rank]),
-                    score=search.options.score(float(step.scores[row, rank]), index + 1),
+                    word=words[trace.tokens[candidate]],
+                    parent=before.index(trace.parents[candidate]) if before else None,
+                    probability=float(np.exp(trace.log_probabilities[candidate])),
+                    log_probability=float(trace.scores[candidate]),
+                    fate=fates[candidate],
+                    final=bool(trace.final[candidate]),
+                    score=trace.score(candidate),
                 )
-                for rank, fate in enumerate(fates_here)
+                for candidate in candidates
             )
         )
     return BeamTree(tuple(steps))
 
 
-def _rows(search: BeamSearch, photo: int) -> list[int]:
-    """Where a photo stands in each step that it was open for."""
-    return [int(row) for step in search.trace for row in np.flatnonzero(step.photos == photo)]
+def _by_step(trace: Trace, photo: int) -> list[np.ndarray]:
+    """The candidates of a photo in each step that it was open for."""
+    candidates = np.flatnonzero(trace.photos == photo)
+    return np.split(candidates, np.flatnonzero(np.diff(trace.steps[candidates])) + 1)
 
 
-def _fates(search: BeamSearch, rows: list[int]) -> list[list[Fate]]:
-    """The fate of each step's candidates."""
-    fates, finals = [], []
-    for index, row in enumerate(rows):
-        step = search.trace[index]
-        kept = (step.ended | step.alive)[row]
-        # Where places are closed already, more candidates than these have missed one.
-        shown = min(np.isfinite(step.scores[row]).sum(), kept.sum() + RUNNERS_UP)
-        fates.append([Fate.ABANDONED if here else Fate.DROPPED for here in kept[:shown]])
-        for rank in np.flatnonzero(search.final(index)[row]):
-            finals.append((search.options.score(float(step.scores[row, rank]), index + 1), index, int(rank)))
+def _shown(trace: Trace, candidates: np.ndarray) -> list[int]:
+    """Those that got a place at their step, and the runners-up."""
+    kept = (trace.ended | trace.alive)[candidates].sum()
+    # Where places are closed already, more candidates than the runners-up have missed one.
+    return [int(each) for each in candidates[: kept + RUNNERS_UP] if np.isfinite(trace.scores[each])]
+
+
+def _fates(trace: Trace, shown: list[list[int]]) -> dict[int, Fate]:
+    """The fate of each candidate."""
+    candidates = [candidate for of_step in shown for candidate in of_step]
+    kept = trace.ended | trace.alive
+    fates = {candidate: Fate.ABANDONED if kept[candidate] else Fate.DROPPED for candidate in candidates}
+    finals = sorted((candidate for candidate in candidates if trace.final[candidate]), key=trace.score)
     # The winner last, so that what it shares with others is marked as its own.
-    for place, (_, index, rank) in enumerate(sorted(finals), start=1):
-        fate = Fate.WON if place == len(finals) else Fate.FINISHED
-        fates[index][rank] = fate
-        while index:
-            (_, rank), index = search.parent(index, rows[index], rank), index - 1
-            fates[index][rank] = fate
+    for final in finals:
+        fate = Fate.WON if final == finals[-1] else Fate.FINISHED
+        fates |= dict.fromkeys(trace.path(final), fate)
     return fates

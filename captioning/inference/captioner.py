@@ -14,10 +14,11 @@ from PIL import Image
 from captioning.checkpoint import CheckpointInfo, load_checkpoint
 from captioning.errors import PrefixError
 from captioning.images import open_image, to_pixels
-from captioning.inference.beam_search import BeamSearch, Hypothesis
+from captioning.inference.beam_search import BeamSearch
 from captioning.inference.beam_tree import BeamTree, build_tree
 from captioning.inference.caption import Caption, RankedCaption, Seconds, Step
 from captioning.inference.options import PRECISIONS, SearchOptions
+from captioning.inference.trace import Hypothesis
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
 from captioning.model.packing import pack_layers
@@ -122,13 +123,13 @@ class Captioner:
         """
         options = options or SearchOptions()
         started = time.perf_counter()
-        search = BeamSearch(self.decoder, photos.features, options, self._tokens(prefixes, options)).run()
-        found = search.hypotheses()
+        trace = BeamSearch(self.decoder, photos.features, options, self._tokens(prefixes, options)).run()
+        found = trace.hypotheses()
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
         words = self.info.vocabulary.words
         return [
-            self._caption(hypotheses, seconds, build_tree(search, photo, words) if options.keep_tree else None)
+            self._caption(hypotheses, seconds, build_tree(trace, photo, words) if options.keep_tree else None)
             for photo, hypotheses in enumerate(found)
         ]
 
