@@ -5,17 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+import torch
 
 from captioning.checkpoint import read_info
 from captioning.errors import ImageError
 from captioning.folder.rows import Failure, Result, Row
-from captioning.images import open_image, squeezed
+from captioning.images import open_image
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 
 # Photos that a worker searches together.
-BATCH_SIZE = 32
+BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,25 @@ class Job:
 
     def caption(self, captioner: Captioner, photos: Sequence[str]) -> list[Result]:
         """A row or a failure for each photo of a batch, in their order."""
-        images: dict[str, Image.Image] = {}
+        pixels: dict[str, torch.Tensor] = {}
         results: dict[str, Result] = {}
         for photo in photos:
             try:
-                # Squeezed at once, so that a batch of large photos takes no more memory than one of small ones.
-                image = squeezed(open_image(self.folder / photo, photo), captioner.info.config.image_size)
+                # At once, so that a batch of large photos takes no more memory than one of small ones.
+                pixels[photo] = captioner.pixels(open_image(self.folder / photo, photo))
             except ImageError as error:
                 results[photo] = Failure(photo, str(error))
-            else:
-                images[photo] = image
-        if images:
-            captions = captioner.describe(captioner.encode(list(images.values())), self.options)
-            for photo, caption in zip(images, captions, strict=True):
+        if pixels:
+            captions = captioner.describe(captioner.encode(list(pixels.values())), self.options)
+            for photo, caption in zip(pixels, captions, strict=True):
                 results[photo] = Row(photo, caption.text, round(caption.log_probability, 4))
         return [results[photo] for photo in photos]
 
 
-def batches(photos: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Photos in their order, a batch at a time."""
-    for start in range(0, len(photos), BATCH_SIZE):
-        yield photos[start : start + BATCH_SIZE]
+def batches(photos: Sequence[str], workers: int) -> Iterator[Sequence[str]]:
+    """Photos in their order, a batch at a time; the last batches are smaller, so that all workers end together."""
+    start = 0
+    while left := len(photos) - start:
+        size = min(BATCH_SIZE, -(-left // workers))
+        yield photos[start : start + size]
+        start += size

@@ -31,7 +31,7 @@ def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = 
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[list[Result]]] = deque()
     try:
-        for batch in batches(photos):
+        for batch in batches(photos, workers):
             waiting.append(pool.submit(job.caption, captioner, batch))
             # As many again as are worked on, so that one slow batch does not keep the other threads waiting.
             if len(waiting) == 2 * workers:

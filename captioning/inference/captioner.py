@@ -92,12 +92,15 @@ class Captioner:
         image = photo if isinstance(photo, Image.Image) else open_image(photo)
         return self.describe(self.encode([image]), options)[0]
 
+    def pixels(self, photo: Image.Image) -> torch.Tensor:
+        """A photo as the encoder reads it: uint8 (3, image_size, image_size)."""
+        return to_pixels(photo, self.info.config.image_size)
+
     @torch.inference_mode()
-    def encode(self, photos: Sequence[Image.Image]) -> EncodedPhotos:
-        """Run the encoder on photos that `open_image` gave."""
+    def encode(self, photos: Sequence[Image.Image | torch.Tensor]) -> EncodedPhotos:
+        """Run the encoder on photos that `open_image` gave, or on what `pixels` made of them."""
         started = time.perf_counter()
-        size = self.info.config.image_size
-        pixels = torch.stack([to_pixels(photo, size) for photo in photos])
+        pixels = torch.stack([self.pixels(photo) if isinstance(photo, Image.Image) else photo for photo in photos])
         batch = CPU_BATCH_SIZE if self.device.type == "cpu" else len(pixels)
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()

@@ -10,6 +10,9 @@ from torch import nn
 
 _ops = torch.ops.mkldnn
 _NO_ACTIVATION = ("none", [], "")
+# oneDNN writes and keeps a program for each number of rows that a layer is given, up to half a megabyte; a search has
+# another number at every step, so that beyond this one only every eighth is used.
+_EXACT_ROWS, _ROWS_STEP = 16, 8
 
 
 @torch.no_grad()
@@ -77,7 +80,10 @@ class _PackedLinear(nn.Module):
         self.weight, self.bias = _ops._reorder_linear_weight(weight), bias
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return _ops._linear_pointwise(inputs, self.weight, self.bias, *_NO_ACTIVATION)
+        rows = len(inputs)
+        missing = -rows % _ROWS_STEP if inputs.ndim == 2 and rows > _EXACT_ROWS else 0
+        filled = nn.functional.pad(inputs, (0, 0, 0, missing)) if missing else inputs
+        return _ops._linear_pointwise(filled, self.weight, self.bias, *_NO_ACTIVATION)[:rows]
 
 
 class _PackedConv2d(nn.Module):

@@ -92,6 +92,8 @@ def places(photos: torch.Tensor) -> torch.Tensor:
 
 def _mix(attention: torch.Tensor, features: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
     """Context vectors (S, D): each row's photo's features, weighted."""
+    if len(features) == 1:
+        return attention @ features[0]
     place = places(photos)
     weights = attention.new_zeros(len(features), int(place.max()) + 1, attention.shape[1])
     weights[photos, place] = attention
