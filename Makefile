@@ -11,7 +11,7 @@ app: $(VENV)/app.stamp
 	$(VENV)/bin/streamlit run app.py $(if $(PHOTOS),-- --photos "$(PHOTOS)")
 
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check .

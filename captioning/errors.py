@@ -1,5 +1,8 @@
 """What a user did or has that stops the program, told in one sentence with the remedy."""
 
+# Of a name in a sentence: enough to know it by.
+LONGEST_SHOWN = 80
+
 
 class CaptioningError(Exception):
     """Base of every error that is the user's to mend; its message is one sentence to show as it is."""
@@ -19,3 +22,18 @@ class DatasetError(CaptioningError):
 
 class PrefixError(CaptioningError):
     """Words that a caption was asked to begin with, and cannot."""
+
+
+def shown(name: object) -> str:
+    """A name from outside as a sentence can hold it: on one line, of bounded length, and nothing that turns text round.
+
+    Characters that are not printed (line breaks, NUL, right-to-left marks) become �.
+    """
+    text = printable(str(name))
+    half = LONGEST_SHOWN // 2
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]}…{text[-half:]}"
+
+
+def printable(text: str) -> str:
+    """The text with what is not printed (line breaks, NUL, right-to-left marks, halves of characters) as �."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)

@@ -1,24 +1,44 @@
 """Reading photos: bytes, a path or a file object in, an upright RGB photo out."""
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch.nn.functional import interpolate
 
-from captioning.errors import ImageError
+from captioning.blocks import too_many_blocks
+from captioning.errors import ImageError, shown
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
+# Pillow decodes a WebP into two canvases and copies one of them twice.
+MAX_WEBP_PIXELS = 32_000_000
 # More than any encoder or screen shows; larger photos are made smaller, so that keeping a few costs little.
 MAX_SIDE = 1280
+# A photo is averaged down to twice that first, a strip at a time, so that what its mode is converted to is small.
+AVERAGED_SIDE, STRIP_ROWS = 2 * MAX_SIDE, 512
+# Of photos with more pixels than this one is opened at a time: many people may upload theirs at once.
+LARGE_PIXELS = 8_000_000
 # Pillow reads more, some of it by running Ghostscript (EPS) or before its size can be checked (ICO).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+# How a photo with an EXIF orientation is set upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_large = threading.Lock()
 
 
 def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None) -> Image.Image:
@@ -33,27 +53,28 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
         called: what to call it where it cannot be read; by default by the file's name.
 
     Raises:
-        ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels.
+        ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels (a WebP 32).
     """
     name, data = _read(source, called)
     if not data:
         raise ImageError(f"{name} is empty: choose another photo.")
     if len(data) > MAX_BYTES:
         raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB: save it smaller and try again.")
+    if too_many_blocks(data):
+        raise ImageError(f"{name} is cut into too many blocks to be read: save it anew and try again.")
     try:
         with warnings.catch_warnings():
             # Pillow warns of large photos from 89 megapixels on; the limit here is lower and is an error.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(name, image.size)
-                photo = _resizable(image)
-                # Before anything else is made of it: a photo of 64 megapixels takes 256 MB at every turn.
-                photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-                return _on_white(ImageOps.exif_transpose(photo))
+                _check_size(name, image)
+                large = image.width * image.height > LARGE_PIXELS
+                with _large if large else nullcontext():
+                    return _upright_rgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise ImageError(_too_many_pixels(name)) from None
+        raise _too_many_pixels(name, MAX_PIXELS) from None
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name} is not a photo: choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from None
     except Exception:
@@ -76,38 +97,67 @@ def to_pixels(photo: Image.Image, size: int) -> torch.Tensor:
 def _read(source: str | Path | bytes | BinaryIO, called: str | None) -> tuple[str, bytes]:
     """The name to use in messages, and at most one byte more than is allowed."""
     if isinstance(source, bytes):
-        return called or "The photo", source
+        return shown(called or "The photo"), source
     if not isinstance(source, str | Path):
         name = Path(str(getattr(source, "name", "") or "The photo")).name
-        return called or name, source.read(MAX_BYTES + 1)
+        return shown(called or name), source.read(MAX_BYTES + 1)
     path = Path(source)
-    name = called or path.name
+    place = shown(called or path)
     try:
         with path.open("rb") as file:
-            return name, file.read(MAX_BYTES + 1)
+            return shown(called or path.name), file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ImageError(f"There is no photo {called or path}: check the name.") from None
+        raise ImageError(f"There is no photo {place}: check the name.") from None
     except IsADirectoryError:
-        raise ImageError(f"{called or path} is a folder: name a photo in it.") from None
+        raise ImageError(f"{place} is a folder: name a photo in it.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is not a valid path"
-        raise ImageError(f"{name!r} cannot be opened ({reason}): check the name and its permissions.") from None
+        raise ImageError(f"{place} cannot be opened ({reason}): check the name and its permissions.") from None
 
 
-def _check_size(name: str, size: tuple[int, int]) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise ImageError(_too_many_pixels(name))
+def _check_size(name: str, image: Image.Image) -> None:
+    limit = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > limit:
+        raise _too_many_pixels(name, limit)
 
 
-def _too_many_pixels(name: str) -> str:
-    return f"{name} has more than {MAX_PIXELS // 10**6} megapixels: save it smaller and try again."
+def _too_many_pixels(name: str, limit: int) -> ImageError:
+    return ImageError(f"{name} has more than {limit // 10**6} megapixels: save it smaller and try again.")
 
 
-def _resizable(image: Image.Image) -> Image.Image:
-    """The image in a mode whose pixels can be averaged: no palette, no single bits, no transparent colour."""
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _from_deep_gray(ImageOps.exif_transpose(image))
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    # A JPEG is decoded smaller where that is enough.
+    image.draft(None, (AVERAGED_SIDE, AVERAGED_SIDE))
+    # Pillow sets a TIFF upright as it loads it, and then no longer says that it was not.
+    image.load()
+    photo = _averaged(image)
+    photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=None)
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    if turn is not None:
+        photo = photo.transpose(turn)
+    return _on_white(_from_deep_gray(photo, mode) if photo.mode in ("I", "F") else photo)
+
+
+def _averaged(image: Image.Image) -> Image.Image:
+    """The image with its longer side below twice AVERAGED_SIDE, in a mode whose pixels can be averaged."""
+    factor = max(image.size) // AVERAGED_SIDE
+    if factor < 2:
+        return _averageable(image)
+    step = STRIP_ROWS * factor
+    tops = range(0, image.height, step)
+    boxes = [(0, top, image.width, min(top + step, image.height)) for top in tops]
+    strips = [_averageable(image.crop(box)).reduce(factor) for box in boxes]
+    whole = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
+    for index, strip in enumerate(strips):
+        whole.paste(strip, (0, index * STRIP_ROWS))
+    return whole
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """No palette, no single bits, no transparent colour, no 16 bits."""
+    if image.mode.startswith("I;16"):
+        return image.convert("I")
     if image.has_transparency_data and image.mode not in ("LA", "RGBA", "La", "RGBa"):
         return image.convert("RGBA")
     return image.convert("RGB") if image.mode in ("1", "P") else image
@@ -121,14 +171,19 @@ def _on_white(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _from_deep_gray(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit or floating-point gray, whose range Pillow would clip to 0–255 when converting."""
+def _from_deep_gray(image: Image.Image, mode: str) -> Image.Image:
+    """16-bit, 32-bit or floating-point gray, whose range Pillow would clip to 0–255 when converting.
+
+    Args:
+        image: in mode I or F.
+        mode: that of the file.
+    """
     values = np.array(image, dtype=np.float32)
     np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
     top = float(values.max())
-    if image.mode == "F":
+    if mode == "F":
         scale = 255.0 if top <= 1.0 else 255.0 / top
-    elif image.mode == "I" and top <= 255:
+    elif mode == "I" and top <= 255:
         scale = 1.0
     else:
         scale = 255.0 / max(top, 65535.0)

@@ -1,16 +1,24 @@
 """The data and photos that tests share."""
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import skimage
+import torch
 from playwright.sync_api import Browser, sync_playwright
+from streamlit.testing.v1 import AppTest
 
-from captioning import Captioner
+from captioning import Captioner, defaults
 from captioning.defaults import DEFAULT_CHECKPOINT
 from tests.browser import ROOT, Server, launch, running_app
+
+# Processes that test at the same time share the cores; operations split over all of them would wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +40,15 @@ def photos() -> Path:
 def captioner() -> Captioner:
     """The default checkpoint."""
     return Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch computes on one core, so that small models do not wait for cores that others are busy on."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -66,3 +83,26 @@ def browser() -> Iterator[Browser]:
         browser = launch(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Starts the app with the given command-line arguments, at the given address."""
+
+    def run(*arguments: object, **address: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["app.py", *map(str, arguments)])
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in address.items():
+            app.query_params[name] = value
+        return app.run()
+
+    return run
+
+
+@pytest.fixture
+def checkpoint_folder(tmp_path, monkeypatch, captioner) -> Path:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    shutil.copy(captioner.info.path, folder / "good.safetensors")
+    monkeypatch.setattr(defaults, "CHECKPOINT_FOLDER", folder)
+    return folder

@@ -5,34 +5,17 @@ import json
 import os
 import re
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
-from captioning import Captioner, SearchOptions, checkpoint, defaults
+from captioning import Captioner, SearchOptions, checkpoint
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
 from captioning.vocabulary import tokenize
-from tests.conftest import ROOT
 from tests.helpers import make_photos
-
-
-@pytest.fixture
-def start(monkeypatch):
-    """Starts the app with the given command-line arguments, at the given address."""
-
-    def run(*arguments: object, **address: str) -> AppTest:
-        monkeypatch.setattr(sys, "argv", ["app.py", *map(str, arguments)])
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-        for name, value in address.items():
-            app.query_params[name] = value
-        return app.run()
-
-    return run
+from tests.page import captions_of, errors, story, text_of, upload
 
 
 @pytest.fixture
@@ -47,33 +30,6 @@ def encoded(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(Captioner, "encode", counting)
     return counts
-
-
-def story(app: AppTest) -> dict:
-    """What the player on the page shows."""
-    [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
-    return json.loads(player.proto.json)
-
-
-def captions_of(app: AppTest) -> list[str]:
-    return [caption["text"] for caption in story(app)["captions"]]
-
-
-def text_of(app: AppTest) -> str:
-    """What is written on the page, without Markdown's escapes."""
-    written = [*app.markdown, *app.caption, *app.info, *app.warning, *app.subheader]
-    return " ".join(element.value for element in written).replace("\\", "")
-
-
-def errors(app: AppTest) -> list[str]:
-    assert not app.exception
-    return [error.value.replace("\\", "") for error in app.error]
-
-
-def upload(app: AppTest, name: str, data: bytes) -> AppTest:
-    app.session_state["source"] = "Upload"
-    app.run()
-    return app.file_uploader(key="upload").set_value((name, data, "image/jpeg")).run()
 
 
 def test_opens_with_a_sample_already_captioned(start, captioner, photos):
@@ -329,15 +285,6 @@ def test_a_photo_that_vanishes_is_told_in_one_sentence(start, tmp_path):
     first.unlink()
     [message] = errors(app.run())
     assert message.endswith(".")
-
-
-@pytest.fixture
-def checkpoint_folder(tmp_path, monkeypatch, captioner) -> Path:
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    shutil.copy(captioner.info.path, folder / "good.safetensors")
-    monkeypatch.setattr(defaults, "CHECKPOINT_FOLDER", folder)
-    return folder
 
 
 def test_a_bad_checkpoint_is_told_and_the_good_one_still_works(start, checkpoint_folder):

@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_told_at_the_end_and_tried_again(command, folder,
     assert code == 2
     assert [row.photo for row in read_rows(output)] == NAMES
     told = err.splitlines()[-6:]
-    for sentence, name in zip(told, ["cut", "empty", "gone", "text", r"two\nlines", r"\udcff"], strict=True):
+    for sentence, name in zip(told, ["cut", "empty", "gone", "text", "two�lines", "�.jpg"], strict=True):
         assert name in sentence
         assert sentence.endswith(".")
 
@@ -193,9 +193,9 @@ def test_one_process_at_a_time_writes_a_file(tmp_path):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory) -> Path:
-    """A folder with ten batches."""
+    """A folder with several batches for each worker."""
     folder = tmp_path_factory.mktemp("many")
-    make_photos(folder, [f"{number:03}.png" for number in range(300)])
+    make_photos(folder, [f"{number:03}.png" for number in range(500)])
     return folder
 
 
@@ -221,5 +221,5 @@ def test_killed_and_interrupted_it_goes_on(command, many, tmp_path, suffix, seed
     assert err.endswith("the same command goes on from there.\n")
     assert command(*call, output)[0] == 0
     assert command(*call, undisturbed)[0] == 0
-    assert len(read_rows(output)) == 300
+    assert len(read_rows(output)) == 500
     assert is_same(read_rows(output), read_rows(undisturbed))

@@ -222,3 +222,23 @@ def test_large_photos_are_made_smaller_in_proportion(size, expected):
     photo = open_image(file.getvalue())
     assert photo.size == expected
     assert photo.getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "L"])
+def test_a_large_photo_made_smaller_in_strips_is_as_if_it_were_made_in_one(cat, mode):
+    large = Image.fromarray(cat).resize((9000, 1300)).convert("RGB")
+    if mode == "RGBA":
+        large.putalpha(Image.linear_gradient("L").resize(large.size))
+    large = large.quantize(64) if mode == "P" else large.convert(mode)
+    photo = opened(large, "PNG", compress_level=1)
+    white = Image.new("RGBA", large.size, "white")
+    plain = Image.alpha_composite(white, large.convert("RGBA")).convert("RGB")
+    plain = plain.resize((1280, photo.shape[0]), Image.Resampling.LANCZOS)
+    assert np.abs(photo - np.asarray(plain)).mean() < 1
+
+
+def test_large_deep_gray_keeps_its_tones(gray):
+    large = Image.fromarray(gray).resize((9000, 1300))
+    photo = opened(Image.fromarray(np.asarray(large).astype(np.uint16) * 257), "PNG", compress_level=1)
+    plain = np.asarray(large.resize((1280, photo.shape[0]), Image.Resampling.LANCZOS))
+    assert np.abs(photo[..., 0] - plain).mean() < 1

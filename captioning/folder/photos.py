@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from captioning.errors import CaptioningError
+from captioning.errors import CaptioningError, shown
 from captioning.folder.rows import Failure
 from captioning.images import PHOTO_SUFFIXES
 
@@ -30,7 +30,7 @@ def find_photos(folder: Path) -> tuple[list[str], list[Failure]]:
 
     def refuse(error: OSError) -> None:
         name = os.path.relpath(error.filename, folder)
-        failures.append(Failure(name, f"{name!r} cannot be listed ({error.strerror}): check its permissions."))
+        failures.append(Failure(name, f"{shown(name)} cannot be listed ({error.strerror}): check its permissions."))
 
     for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -40,7 +40,7 @@ def find_photos(folder: Path) -> tuple[list[str], list[Failure]]:
                 continue
             name = Path(os.path.relpath(path, folder)).as_posix()
             if _UNWRITABLE.search(name):
-                reason = f"{name!r} has a line break or another unreadable character in its name: rename it."
+                reason = f"{shown(name)} has a line break or another unreadable character in its name: rename it."
                 failures.append(Failure(name, reason))
             else:
                 photos.append(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-LONGEST_SHOWN = 40
+from captioning.errors import shown
 
 
 def read_address(asked: Mapping[str, str], offers: Mapping[str, Collection[str]]) -> tuple[dict[str, str], str]:
@@ -13,10 +13,6 @@ def read_address(asked: Mapping[str, str], offers: Mapping[str, Collection[str]]
         offers: for each parameter of the page the values that it can have.
     """
     known = {name: value for name, value in asked.items() if value in offers.get(name, ())}
-    missing = [f"{name} “{_shorten(asked[name])}”" for name in offers if name in asked and name not in known]
+    missing = [f"{name} “{shown(asked[name])}”" for name in offers if name in asked and name not in known]
     notice = f"The address asks for what is not here ({', '.join(missing)}): you see the default." if missing else ""
     return known, notice
-
-
-def _shorten(value: str) -> str:
-    return value if len(value) <= LONGEST_SHOWN else value[:LONGEST_SHOWN] + "…"

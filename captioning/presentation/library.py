@@ -1,13 +1,13 @@
-"""What the page can show: photos of a gallery or a data set, and checkpoints."""
+"""What the page can show: photos of a gallery or a data set."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from captioning.data.datasets import CaptionDataset, Example
+from captioning.errors import shown
 from captioning.images import open_image
 from captioning.vocabulary import tokenize
 
@@ -30,14 +30,6 @@ class Photo:
     image: Image.Image
     key: str
     references: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Version:
-    """A checkpoint file as it was when it was loaded, so that a replaced one is loaded anew."""
-
-    path: Path
-    modified: int
 
 
 @dataclass(frozen=True)
@@ -72,14 +64,5 @@ def read_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
     Raises:
         ImageError: it cannot be read.
     """
-    if isinstance(source, bytes):
-        source = io.BytesIO(source)
-        # What messages call it.
-        source.name = title
-    image = open_image(source)
-    return Photo(title, image, hashlib.sha256(image.tobytes()).hexdigest(), references)
-
-
-def read_version(path: Path) -> Version:
-    """The file as it is now."""
-    return Version(path, path.stat().st_mtime_ns)
+    image = open_image(source, called=title)
+    return Photo(shown(title), image, hashlib.sha256(image.tobytes()).hexdigest(), references)

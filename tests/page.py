@@ -1,0 +1,32 @@
+"""The app's page, run without a browser."""
+
+import json
+
+from streamlit.testing.v1 import AppTest
+
+
+def story(app: AppTest) -> dict:
+    """What the player on the page shows."""
+    [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
+    return json.loads(player.proto.json)
+
+
+def captions_of(app: AppTest) -> list[str]:
+    return [caption["text"] for caption in story(app)["captions"]]
+
+
+def text_of(app: AppTest) -> str:
+    """What is written on the page, without Markdown's escapes."""
+    written = [*app.markdown, *app.caption, *app.info, *app.warning, *app.subheader]
+    return " ".join(element.value for element in written).replace("\\", "")
+
+
+def errors(app: AppTest) -> list[str]:
+    assert not app.exception
+    return [error.value.replace("\\", "") for error in app.error]
+
+
+def upload(app: AppTest, name: str, data: bytes) -> AppTest:
+    app.session_state["source"] = "Upload"
+    app.run()
+    return app.file_uploader(key="upload").set_value((name, data, "image/jpeg")).run()
