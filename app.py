@@ -7,7 +7,8 @@ streamlit run app.py -- --data DIR
 
 import random
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -19,7 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
 from captioning.arguments import page_arguments
-from captioning.checkpoint import list_checkpoints, read_info
+from captioning.checkpoint import Version, list_checkpoints, read_info, read_version
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.data.gallery import folder_photos, sample_photos
 from captioning.defaults import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT
@@ -28,8 +29,9 @@ from captioning.inference.captioner import EncodedPhotos
 from captioning.presentation import card, components
 from captioning.presentation.address import read_address
 from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHECKPOINT, LOG_PROBABILITY, SCORE
-from captioning.presentation.library import Library, Photo, Version, read_photo, read_version
+from captioning.presentation.library import Library, Photo, read_photo
 from captioning.presentation.tables import hypothesis_rows, width_rows
+from captioning.presentation.uploads import keep_uploads_in_memory
 from captioning.visualize.attention import LOOKS
 from captioning.visualize.export import FORMATS, Scene, file_name
 from captioning.visualize.pictures import thumbnail, to_jpeg
@@ -48,7 +50,8 @@ UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket":
 def main() -> None:
     st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
     st.html(STYLE / "page.css")
-    try:
+    keep_uploads_in_memory()
+    with errors_told():
         library = load_library(page_arguments())
         take_over_address(library)
         with st.sidebar:
@@ -65,8 +68,6 @@ def main() -> None:
         else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         write_address()
-    except CaptioningError as error:
-        show_error(error)
 
 
 # What is on offer
@@ -172,7 +173,7 @@ def show_thumbnails(gallery: dict[str, Path]) -> None:
             chosen = title == st.session_state.photo
             kind = "primary" if chosen else "secondary"
             choose = partial(st.session_state.update, photo=title)
-            st.button(title, key=f"photo {title}", type=kind, width="stretch", on_click=choose)
+            st.button(as_markdown(title), key=f"photo {title}", type=kind, width="stretch", on_click=choose)
 
 
 def choose_from_dataset(library: Library) -> Photo | None:
@@ -250,6 +251,12 @@ def show_subject(version: Version, photo: Photo) -> None:
 
 @st.fragment
 def step_through(version: Version, photo: Photo) -> None:
+    """The caption word by word; a fragment runs without the rest of the page, and tells its errors itself."""
+    with errors_told():
+        show_steps(version, photo)
+
+
+def show_steps(version: Version, photo: Photo) -> None:
     """The caption word by word, alone or beside what the model says when it is made to say another word."""
     state = st.session_state
     plain = describe(version, photo, state.beam_size)
@@ -436,6 +443,14 @@ VIEWS = {
     "truth": View("Truth", show_truth),
     "model": View("Model", show_model),
 }
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    try:
+        yield
+    except CaptioningError as error:
+        show_error(error)
 
 
 def show_error(error: CaptioningError) -> None:

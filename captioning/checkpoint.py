@@ -6,20 +6,41 @@ float32. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabular
 """
 
 import json
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
-from captioning.errors import CheckpointError
+from captioning.errors import CheckpointError, shown
 from captioning.files import replacing
 from captioning.model.model import CaptioningModel, ModelConfig
-from captioning.vocabulary import Vocabulary
+from captioning.record import check_record
+from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 FORMAT = "captioning/1"
 SUFFIX = ".safetensors"
+# Bytes of names, shapes and metadata: a hundred times what a model needs, and little even when it is taken apart.
+MAX_HEADER = 8 * 2**20
+METADATA = "__metadata__"
+# Bytes of a number of the largest type there is.
+LARGEST_ITEM = 8
+
+
+@dataclass(frozen=True)
+class Version:
+    """A checkpoint file as it was at a time; one that has been replaced or written to since is another."""
+
+    path: Path
+    inode: int
+    size: int
+    modified: int
 
 
 @dataclass(frozen=True)
@@ -30,13 +51,15 @@ class CheckpointInfo:
         path: the file.
         config: shapes of the model.
         vocabulary: its words.
-        training: data, settings, epoch tables and scores; see DESIGN, *Checkpoint file*.
+        training: data, settings, epoch tables and scores; see `record` for what it may hold.
+        size: of the file, in bytes.
     """
 
     path: Path
     config: ModelConfig
     vocabulary: Vocabulary
     training: dict
+    size: int
 
 
 def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, training: dict) -> None:
@@ -55,10 +78,11 @@ def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata)
-    except (OSError, SafetensorError) as error:
+            # Not `save_file`, which has temporary files of its own that a kill leaves, and lets nobody else read it.
+            temporary.write_bytes(save(tensors, metadata))
+    except OSError as error:
         raise CheckpointError(
-            f"The checkpoint {path} cannot be written ({error}): free space or write elsewhere."
+            f"The checkpoint {path} cannot be written ({error.strerror}): free space or write elsewhere."
         ) from None
 
 
@@ -68,12 +92,16 @@ def load_checkpoint(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:
     Raises:
         CheckpointError: the file is missing, truncated, of another format, or does not agree with itself.
     """
-    info = read_info(path)
-    with _open(info.path) as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        _check_shapes(info, shapes)
-        tensors = {name: file.get_tensor(name) for name in shapes}
+    version = read_version(path)
+    with _opened(version) as file:
+        header = _read_header(version, file)
+        info = _describe(version, header)
+        expected = _check_shapes(info, header)
+        tensors = _read_tensors(version, file)
     for name, tensor in tensors.items():
+        kinds = (torch.float16, torch.float32) if expected[name].is_floating_point() else (expected[name].dtype,)
+        if tensor.dtype not in kinds:
+            raise _refusal(info.path, f"its weights {name} are stored as {tensor.dtype}")
         if not tensor.isfinite().all():
             raise _refusal(info.path, f"its weights {name} are not all finite numbers")
     model = CaptioningModel(info.config, len(info.vocabulary))
@@ -87,56 +115,122 @@ def read_info(path: Path | str) -> CheckpointInfo:
     Raises:
         CheckpointError: the file is missing, truncated or of another format.
     """
+    version = read_version(path)
+    with _opened(version) as file:
+        return _describe(version, _read_header(version, file))
+
+
+def read_version(path: Path | str) -> Version:
+    """The file as it is now.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
     path = Path(path)
-    with _open(path) as file:
-        metadata = file.metadata() or {}
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        found = None
+    if found is None or not stat.S_ISREG(found.st_mode):
+        raise CheckpointError(f"There is no checkpoint {path}: check the name, or train one with train.py.")
+    return Version(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def list_checkpoints(folder: Path | str) -> list[Path]:
+    """The checkpoint files of a folder, by name; none where there is no such folder.
+
+    Files that lie elsewhere, behind a link, and names that cannot be shown are left out.
+    """
+    folder = Path(folder)
+    return sorted(
+        path
+        for path in folder.glob(f"*{SUFFIX}")
+        if path.is_file()
+        and path.resolve().parent == folder.resolve()
+        and path.name.isprintable()
+        and not path.name.startswith(".")
+    )
+
+
+def _stored(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.half() if tensor.ndim > 1 else tensor.float()
+
+
+@contextmanager
+def _opened(version: Version) -> Iterator[BinaryIO]:
+    """The file, to be read: if it were mapped instead, whoever cuts it short meanwhile would end this process."""
+    try:
+        with version.path.open("rb") as file:
+            yield file
+    except (AttributeError, LookupError, OSError, RecursionError, SafetensorError, TypeError, ValueError) as error:
+        raise _refusal(version.path, f"it is not a whole safetensors file ({shown(error)})") from None
+
+
+def _read_header(version: Version, file: BinaryIO) -> dict[str, dict]:
+    """By name each tensor's type, shape and place, and under `__metadata__` the metadata."""
+    length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER:
+        raise ValueError(f"its header claims {length:,} bytes")
+    header = json.loads(file.read(length).decode())
+    end = max((tensor["data_offsets"][1] for name, tensor in header.items() if name != METADATA), default=0)
+    if 8 + length + end != version.size:
+        raise ValueError(f"it has {version.size:,} bytes and its header says {8 + length + end:,}")
+    return header
+
+
+def _describe(version: Version, header: dict[str, dict]) -> CheckpointInfo:
+    path, metadata = version.path, header.get(METADATA, {})
     if metadata.get("format") != FORMAT:
         raise _refusal(path, f"its format is not {FORMAT}")
     try:
         config = ModelConfig(**json.loads(metadata["config"]))
         vocabulary = Vocabulary(json.loads(metadata["vocabulary"]))
         training = json.loads(metadata["training"])
+        check_record(training)
+        if len(vocabulary) == len(SPECIAL_TOKENS):
+            raise ValueError("its vocabulary has no words")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _refusal(path, f"its description is damaged ({error})") from None
-    if not isinstance(training, dict):
-        raise _refusal(path, "its training record is damaged")
-    return CheckpointInfo(path, config, vocabulary, training)
+        raise _refusal(path, f"its description is damaged ({shown(error)})") from None
+    return CheckpointInfo(path, config, vocabulary, training, version.size)
 
 
-def list_checkpoints(folder: Path | str) -> list[Path]:
-    """The checkpoint files of a folder, by name; none where there is no such folder."""
-    return sorted(path for path in Path(folder).glob(f"*{SUFFIX}") if path.is_file() and not path.name.startswith("."))
-
-
-def _stored(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach().cpu()
-    return (tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor).contiguous()
-
-
-def _open(path: Path):
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}: check the name, or train one with train.py.")
+def _check_shapes(info: CheckpointInfo, header: dict[str, dict]) -> dict[str, torch.Tensor]:
+    """Compare with what the configuration asks for, and return that."""
     try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _refusal(path, f"it is not a whole safetensors file ({error})") from None
-
-
-def _check_shapes(info: CheckpointInfo, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Compare with a model that takes no memory, so that a forged configuration costs nothing."""
-    try:
-        with torch.device("meta"):
-            expected = CaptioningModel(info.config, len(info.vocabulary)).state_dict()
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise _refusal(info.path, f"its configuration builds no model ({error})") from None
-    if shapes.keys() != expected.keys():
-        names = sorted(shapes.keys() ^ expected.keys())
-        raise _refusal(info.path, f"its tensors are not those of its configuration ({names[0]} is missing or extra)")
-    for name, shape in shapes.items():
-        wanted = tuple(expected[name].shape)
+        expected = _expected_tensors(info.config, len(info.vocabulary))
+    except (CheckpointError, RuntimeError, TypeError, ValueError) as error:
+        raise _refusal(info.path, f"its configuration builds no model ({shown(error)})") from None
+    names = (header.keys() - {METADATA}) ^ expected.keys()
+    if names:
+        name = shown(min(names))
+        raise _refusal(info.path, f"its tensors are not those of its configuration ({name} is missing or extra)")
+    for name, tensor in expected.items():
+        shape, wanted = tuple(header[name]["shape"]), tuple(tensor.shape)
         if shape != wanted:
-            raise _refusal(info.path, f"{name} has shape {shape} where its description asks for {wanted}")
+            raise _refusal(info.path, f"{name} has shape {shown(shape)} where its description asks for {wanted}")
+    if info.size > MAX_HEADER + LARGEST_ITEM * sum(tensor.numel() for tensor in expected.values()):
+        raise _refusal(info.path, f"it has {info.size:,} bytes, more than its tensors take")
+    return expected
+
+
+@lru_cache(maxsize=8)
+def _expected_tensors(config: ModelConfig, vocabulary_size: int) -> dict[str, torch.Tensor]:
+    """Tensors that take no memory, so that a forged configuration costs nothing."""
+    with torch.device("meta"):
+        return CaptioningModel(config, vocabulary_size).state_dict()
+
+
+def _read_tensors(version: Version, file: BinaryIO) -> dict[str, torch.Tensor]:
+    """All tensors of a file whose header has been checked."""
+    file.seek(0)
+    data = file.read(version.size)
+    if read_version(version.path) != version:
+        raise ValueError("it was replaced while it was read")
+    return load(data)
 
 
 def _refusal(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path.name} is not a usable checkpoint, {reason}: choose another, or copy it anew.")
+    return CheckpointError(f"{shown(path.name)} is not a usable checkpoint, {reason}: choose another, or copy it anew.")

@@ -11,6 +11,8 @@ from captioning.errors import DatasetError
 
 PAD, START, END, UNK = range(4)
 SPECIAL_TOKENS = ("<pad>", "<start>", "<end>", "<unk>")
+# No language has longer words; what is longer would break every place where words are shown.
+LONGEST_WORD = 100
 
 _WORD = re.compile(r"[a-z0-9]+")
 
@@ -24,7 +26,8 @@ class Vocabulary:
     """A list of words, each word's index its id; the four special tokens come first.
 
     Raises:
-        ValueError: the list does not begin with the special tokens, or a word occurs twice or is no string.
+        ValueError: the list does not begin with the special tokens, or a word occurs twice, is no string, or is none
+            that can be printed between two spaces.
     """
 
     def __init__(self, words: Sequence[str]):
@@ -32,6 +35,8 @@ class Vocabulary:
             raise ValueError(f"a vocabulary begins with {', '.join(SPECIAL_TOKENS)}")
         if not all(isinstance(word, str) for word in words):
             raise ValueError("a vocabulary holds strings only")
+        if not all(0 < len(word) <= LONGEST_WORD and word.isprintable() and " " not in word for word in words):
+            raise ValueError(f"a vocabulary holds words of 1 to {LONGEST_WORD} characters that can be printed")
         self.words = list(words)
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
@@ -40,7 +45,7 @@ class Vocabulary:
     @classmethod
     def from_captions(cls, captions: Iterable[Sequence[str]], min_frequency: int) -> "Vocabulary":
         """The words that occur at least `min_frequency` times in the tokenized captions, most frequent first."""
-        counts = Counter(word for caption in captions for word in caption)
+        counts = Counter(word for caption in captions for word in caption if len(word) <= LONGEST_WORD)
         frequent = [word for word, count in counts.items() if count >= min_frequency]
         frequent.sort(key=lambda word: (-counts[word], word))
         return cls([*SPECIAL_TOKENS, *frequent])

@@ -18,7 +18,8 @@ from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import TINY, refused, tiny_model
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs on grüne wiese 42".split()])
-TRAINING = {"dataset": {"name": "Flickr8k", "train": 3}, "scores": [{"beam_size": 3, "bleu": [60.5, 40, 28, 20.25]}]}
+SCORES = {"test": [{"beam_size": 3, "bleu": [60.5, 40, 28, 20.25]}]}
+TRAINING = {"dataset": {"name": "Flickr8k", "train": 3}, "scores": SCORES}
 CAPTIONS = torch.tensor([[[1, 4, 5, 6, 2]]])
 
 

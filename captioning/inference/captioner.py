@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from captioning.checkpoint import CheckpointInfo, load_checkpoint
-from captioning.errors import PrefixError
+from captioning.errors import CheckpointError, PrefixError, shown
 from captioning.images import open_image, to_pixels
 from captioning.inference.beam_search import BeamSearch
 from captioning.inference.beam_tree import BeamTree, build_tree
@@ -123,11 +123,17 @@ class Captioner:
 
         Raises:
             PrefixError: a prefix has a word that the vocabulary lacks, or that cannot stand there.
+            CheckpointError: the model's weights are such that its numbers overflow.
         """
         options = options or SearchOptions()
         started = time.perf_counter()
         trace = BeamSearch(self.decoder, photos.features, options, self._tokens(prefixes, options)).run()
         found = trace.hypotheses()
+        if not all(found):
+            raise CheckpointError(
+                f"{shown(self.info.path.name)} computes numbers that are not finite: choose another checkpoint, "
+                "or copy it anew."
+            )
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
         words = self.info.vocabulary.words
@@ -148,10 +154,10 @@ class Captioner:
             ids = vocabulary.encode(words)[1:] if ended else vocabulary.encode(words)[1:-1]
             for word, token in zip(words, ids, strict=False):
                 if token == UNK or word in SPECIAL_TOKENS:
-                    raise PrefixError(f"A caption cannot begin with {word!r}, which this model has no word for.")
+                    raise PrefixError(f"A caption cannot begin with “{shown(word)}”, which this model has no word for.")
             for first, second in pairwise(words):
                 if first == second:
-                    raise PrefixError(f"A caption does not say {first!r} twice in a row: leave one out.")
+                    raise PrefixError(f"A caption does not say “{shown(first)}” twice in a row: leave one out.")
             if ended and not words:
                 raise PrefixError("A caption has at least one word: let it say something before it ends.")
             if len(ids) > options.max_steps:

@@ -9,7 +9,7 @@ from timm.models import group_parameters
 from torch import nn
 from torchvision.transforms.v2.functional import normalize
 
-from captioning.errors import CheckpointError
+from captioning.errors import CheckpointError, shown
 from captioning.model.folding import fold_batch_norm
 from captioning.model.packing import pack_layers
 
@@ -50,7 +50,7 @@ class ImageEncoder(nn.Module):
             self._block_names = self._group_blocks()
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
             raise CheckpointError(
-                f"The backbone {name} cannot encode photos of {image_size} × {image_size} pixels "
+                f"The backbone {shown(name)} cannot encode photos of {image_size} × {image_size} pixels "
                 f"(it was made for {settings['input_size'][-1]}): choose another size or backbone."
             ) from None
         self._trained_blocks: frozenset[int] = frozenset()
@@ -140,16 +140,16 @@ class ImageEncoder(nn.Module):
 def _create_backbone(name: str, pretrained: bool) -> nn.Module:
     base = name.split(".")[0]
     if not timm.is_model(base):
-        raise CheckpointError(f"timm has no backbone {name!r}: choose one that timm.list_models() names.")
+        raise CheckpointError(f"timm has no backbone {shown(repr(name))}: choose one that timm.list_models() names.")
     packaged = base in PACKAGED_WEIGHTS
     try:
         # timm's own names need no weights to be built; those from the hub are fetched here.
         backbone = timm.create_model(name, pretrained=pretrained and not packaged, num_classes=0, global_pool="")
     except AssertionError:
-        raise CheckpointError(f"The backbone {name} gives no feature grid: choose another.") from None
+        raise CheckpointError(f"The backbone {shown(name)} gives no feature grid: choose another.") from None
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"The ImageNet weights of {name} cannot be had ({type(error).__name__}): connect to a network, "
+            f"The ImageNet weights of {shown(name)} cannot be had ({type(error).__name__}): connect to a network, "
             f"or choose an encoder that works offline: {', '.join(PACKAGED_WEIGHTS)}."
         ) from None
     if pretrained and packaged:

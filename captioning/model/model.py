@@ -10,6 +10,8 @@ from captioning.model.encoder import ImageEncoder
 
 # Far beyond any sensible model; it keeps a forged checkpoint from asking for all the memory there is.
 MAX_SIZE = 8192
+# No tensor of a checkpoint depends on it, but the time and the memory that a photo takes do.
+MAX_IMAGE_SIZE = 768
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,13 @@ class ModelConfig:
     def __post_init__(self):
         if type(self.encoder) is not str:
             raise ValueError("encoder must be the name of a backbone")
-        sizes = ["image_size", "embedding_size", "attention_size", "decoder_size"]
-        for name in sizes if self.neck_size is None else [*sizes, "neck_size"]:
-            if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= MAX_SIZE:
-                raise ValueError(f"{name} must be a whole number from 1 to {MAX_SIZE}")
+        sizes = {"image_size": MAX_IMAGE_SIZE}
+        sizes |= dict.fromkeys(("embedding_size", "attention_size", "decoder_size"), MAX_SIZE)
+        if self.neck_size is not None:
+            sizes["neck_size"] = MAX_SIZE
+        for name, most in sizes.items():
+            if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be a whole number from 1 to {most}")
         for name in ("dropout", "feature_dropout"):
             if type(getattr(self, name)) not in (int, float) or not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1")

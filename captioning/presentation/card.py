@@ -49,7 +49,7 @@ def describe_model(captioner: Captioner) -> dict[str, str]:
         "Vocabulary": f"{len(captioner.info.vocabulary):,} words",
         "Parameters": f"{sum(count.values()) / 1e6:.1f} million: {count['encoder'] / 1e6:.1f} in the encoder, "
         f"{count['decoder'] / 1e6:.1f} in the decoder",
-        "File": f"{captioner.info.path.name}, {captioner.info.path.stat().st_size / 1e6:.1f} MB",
+        "File": f"{captioner.info.path.name}, {captioner.info.size / 1e6:.1f} MB",
     }
 
 

@@ -1,9 +1,9 @@
-"""What a search found, as rows of a table."""
+"""What a search found, as rows of a table, whose text is Markdown."""
 
 from collections.abc import Mapping
 
 from captioning.inference.caption import Caption
-from captioning.visualize.text import number
+from captioning.visualize.text import as_markdown, number
 
 
 def hypothesis_rows(caption: Caption) -> list[dict]:
@@ -11,7 +11,7 @@ def hypothesis_rows(caption: Caption) -> list[dict]:
     return [
         {
             "Rank": str(rank),
-            "Caption": found.text,
+            "Caption": as_markdown(found.text),
             "Log-probability": number(found.log_probability),
             "Length-normalised score": number(found.score, 3),
         }
@@ -24,7 +24,7 @@ def width_rows(captions: Mapping[int, Caption]) -> list[dict]:
     return [
         {
             "Beam width": str(width),
-            "Caption": caption.text,
+            "Caption": as_markdown(caption.text),
             "Log-probability": number(caption.log_probability),
             "Search": f"{caption.seconds.search * 1000:.0f} ms",
         }

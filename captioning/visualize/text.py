@@ -2,6 +2,7 @@
 
 import re
 
+from captioning.errors import printable
 from captioning.vocabulary import END, SPECIAL_TOKENS
 
 
@@ -16,5 +17,5 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def as_markdown(text: str) -> str:
-    """The text with what Markdown would take for markup marked as plain."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+\-!|~:$])", r"\\\1", text)
+    """The text on one line, with whatever Markdown could take for markup, an address or a picture marked as plain."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(text.split())))
