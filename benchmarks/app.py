@@ -3,7 +3,8 @@
 python -m benchmarks.app [--runs N]
 
 Measured are the time from starting the command to the first caption on screen (nothing of the app is running before),
-a step to the next word, and a change of the beam width, each until what is new is drawn.
+a step to the next word, and a change of the beam width, each until what is new is drawn; and changes of the width while
+somebody else uploads a photo of 64 megapixels.
 """
 
 import argparse
@@ -13,9 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser import PATIENCE, launch, open_player, running_app
+from tests.browser import PATIENCE, launch, open_player, running_app, upload
 
 # Presses the right arrow key and waits until the player's canvas has other pixels and the screen has been drawn.
 STEP = """canvas => new Promise((done) => {
@@ -32,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=3, help="times that the app is started (default: %(default)s)")
     arguments = parser.parse_args()
-    starts, steps, widths = [], [], []
+    starts, steps, widths, beside = [], [], [], []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = launch(playwright)
         for run in range(arguments.runs):
@@ -44,11 +46,13 @@ def main() -> None:
                 starts.append(time.perf_counter() - started)
                 steps += measure_steps(page)
                 widths += measure_widths(page)
+                beside += measure_beside_upload(page, browser, server.url, large_photo(Path(folder)))
                 page.close()
         browser.close()
     report("command to first caption", starts, "s")
     report("step to the next word", [1000 * seconds for seconds in steps], "ms")
     report("change of beam width", [1000 * seconds for seconds in widths], "ms")
+    report("the same while 64 megapixels are uploaded", [1000 * seconds for seconds in beside], "ms")
 
 
 def measure_steps(page: Page) -> list[float]:
@@ -62,13 +66,38 @@ def measure_widths(page: Page) -> list[float]:
 
     Two widths may find the same caption, so that it is the address that tells: it is written after the caption.
     """
+    return [change_width(page, width) for width in (4, 3, 2, 1)]
+
+
+def change_width(page: Page, width: int) -> float:
+    """Seconds until the page shows the next width, which is this one."""
+    now = int(re.search(r"beam=(\d+)", page.url)[1])
+    started = time.perf_counter()
+    page.get_by_role("slider", name="Beam width").press("ArrowLeft" if width < now else "ArrowRight")
+    page.wait_for_url(re.compile(f"beam={width}&"), wait_until="commit")
+    return time.perf_counter() - started
+
+
+def large_photo(folder: Path) -> Path:
+    """A photo of 64 megapixels, in the mode that takes longest to read."""
+    path = folder / "large.png"
+    if not path.exists():
+        shade = Image.radial_gradient("L").resize((8000, 8000))
+        Image.merge("RGBA", (shade, shade, shade, shade)).save(path, compress_level=1)
+    return path
+
+
+def measure_beside_upload(page: Page, browser: Browser, url: str, photo: Path) -> list[float]:
+    """Seconds of each change of the width, from when somebody else hands the photo over until it is on their page."""
+    other = browser.new_page()
+    other.set_default_timeout(PATIENCE)
+    open_player(other, f"{url}/?photo=Cat")
+    upload(other, photo)
     seconds = []
-    thumb = page.get_by_role("slider", name="Beam width")
-    for width in (4, 3, 2, 1):
-        started = time.perf_counter()
-        thumb.press("ArrowLeft")
-        page.wait_for_url(re.compile(f"beam={width}&"), wait_until="commit")
-        seconds.append(time.perf_counter() - started)
+    while not other.locator(f'.picture canvas[aria-label^="{photo.name}"]').count():
+        # There and back between 1, at which the page stands, and 2.
+        seconds.append(change_width(page, 2 - len(seconds) % 2))
+    other.close()
     return seconds
 
 

@@ -1,131 +1,236 @@
-"""The app under many people and many photos: whose photo they see, what the log says, and what memory does.
+"""The app under many people: whether each sees the right caption of the right photo, what the log says, and memory.
 
-python -m benchmarks.soak [--people N] [--seconds S] [--photos N]
+python -m benchmarks.soak [--people N] [--seconds S]
 
-First N browsers step and change widths for S seconds, each with a photo of its own. Then one of them is shown N photos
-one after another. Resident memory is that of the server's process.
+Browsers step through captions, change the beam width, choose and upload photos, upload what is none, look at other
+views, take files away, and close in the middle of it all, when another comes. Every caption on a page is compared with
+the one that the model gives for that photo and width alone. Resident memory is that of the server's process.
 """
 
 import argparse
+import asyncio
+import json
 import random
 import re
 import statistics
 import tempfile
-import threading
 import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
+import torch
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
+from captioning import Captioner, SearchOptions, open_image
 from captioning.data.gallery import sample_photos
-from tests.browser import PATIENCE, Server, launch, open_player, running_app
+from captioning.defaults import DEFAULT_CHECKPOINT
+from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, running_app
 
-expect.set_options(timeout=PATIENCE)
 MIB = 2**20
+UPLOADS = 12
+EXPORTS = {
+    "Animation (GIF)": b"GIF89a",
+    "Film strip (PNG)": b"\x89PNG",
+    "Data (JSON)": b"{",
+    "Step-through (HTML)": b"<",
+}
+# How often people do what, in a hundred.
+HABITS = {"step": 50, "widen": 17, "choose": 12, "upload": 7, "upload_none": 4, "look_elsewhere": 6, "take_away": 4}
+
+
+@dataclass
+class Report:
+    """What came of it: how often each thing was done, what went wrong, and the server's memory by the second."""
+
+    done: Counter = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
+
+
+class Photos:
+    """The photos that are shown, and the captions that the model gives for each of them alone."""
+
+    def __init__(self, folder: Path):
+        self.files = sample_photos()
+        self.titles = list(self.files)
+        self.uploads = []
+        with Image.open(self.files["Astronaut"]) as photo:
+            for turn in range(UPLOADS):
+                path = folder / f"turned-{turn}.jpg"
+                photo.convert("RGB").resize((1600, 1200)).rotate(27 * turn).save(path)
+                self.uploads.append(path)
+                self.files[path.name] = path
+        self.none = folder / "none.jpg"
+        self.none.write_text("no photo at all")
+        # As the app does, so that its captions can be expected to the last bit.
+        torch.set_num_threads(1)
+        captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
+
+        @cache
+        def caption(name: str, width: int) -> str:
+            return captioner(open_image(self.files[name]), SearchOptions(beam_size=width)).text
+
+        self.caption = caption
+
+
+class Person:
+    """Somebody with a browser: what is on the page, and what they may do next."""
+
+    def __init__(self, page: Page, photos: Photos, chance: random.Random, report: Report):
+        self.page, self.photos, self.chance, self.report = page, photos, chance, report
+        self.photo, self.width = "Astronaut", 5
+
+    async def open(self, url: str) -> None:
+        self.photo, self.width = self.chance.choice(self.photos.titles), self.chance.randint(1, 10)
+        await self.page.goto(f"{url}/?photo={self.photo}&beam={self.width}")
+        await self.check("open")
+
+    async def act(self) -> None:
+        [habit] = self.chance.choices(list(HABITS), list(HABITS.values()))
+        await getattr(self, habit)()
+        self.report.done[habit] += 1
+
+    async def step(self) -> None:
+        await self.page.evaluate("document.activeElement?.blur()")
+        await self.page.keyboard.press(self.chance.choice(["ArrowRight", "ArrowRight", "ArrowLeft"]))
+        await self.page.wait_for_timeout(150)
+
+    async def widen(self) -> None:
+        wider = self.width == 1 or (self.width < 10 and self.chance.random() < 0.5)
+        self.width += 1 if wider else -1
+        slider = self.page.get_by_role("slider", name="Beam width")
+        await slider.press("ArrowRight" if wider else "ArrowLeft")
+        await self.page.wait_for_url(re.compile(f"beam={self.width}&"), wait_until="commit")
+        await self.check("widen")
+
+    async def choose(self) -> None:
+        await self.page.get_by_role("radio", name="Gallery").click()
+        self.photo = self.chance.choice(self.photos.titles)
+        await self.page.get_by_role("button", name=self.photo, exact=True).click()
+        await self.check("choose")
+
+    async def upload(self) -> None:
+        path = self.chance.choice(self.photos.uploads)
+        await self._hand_over(path)
+        self.photo = path.name
+        await self.check("upload")
+
+    async def upload_none(self) -> None:
+        await self._hand_over(self.photos.none)
+        await expect(self.page.get_by_role("alert")).to_contain_text("none.jpg is not a photo")
+        await self.choose()
+
+    async def look_elsewhere(self) -> None:
+        await self.page.get_by_role("radio", name="Beam search").click()
+        await expect(self.page.get_by_role("table").first).to_contain_text(self.photos.caption(self.photo, self.width))
+        await self.page.get_by_role("radio", name="Step through").click()
+        await self.check("look elsewhere")
+
+    async def take_away(self) -> None:
+        name = self.chance.choice(list(EXPORTS))
+        await self.page.get_by_role("button", name="Take it away").click()
+        async with self.page.expect_download() as download:
+            await self.page.get_by_role("button", name=name).click()
+        data = (await (await download.value).path()).read_bytes()
+        await self.page.keyboard.press("Escape")
+        if not data.startswith(EXPORTS[name]):
+            self.report.wrong.append(f"{name} begins with {data[:20]!r}")
+        if name == "Data (JSON)":
+            self._compare("take away", json.loads(data)["caption"])
+
+    async def check(self, after: str) -> None:
+        """The page comes to show the photo, and says of it what the model says."""
+        canvas = self.page.locator(".picture canvas").first
+        await expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(self.photo)},"))
+        expected = self.photos.caption(self.photo, self.width)
+        try:
+            # Another caption may still be on its way.
+            await expect(self.page.locator(".sentence").first).to_have_attribute("aria-label", expected, timeout=20_000)
+        except AssertionError:
+            self._compare(after, await self.page.locator(".sentence").first.get_attribute("aria-label"))
+
+    async def _hand_over(self, path: Path) -> None:
+        await self.page.get_by_role("radio", name="Upload").click()
+        await self.page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
+
+    def _compare(self, after: str, caption: str) -> None:
+        if caption != self.photos.caption(self.photo, self.width):
+            self.report.wrong.append(f"after {after}: {self.photo} at width {self.width} is said to be {caption!r}")
+
+
+async def be_people(browser: Browser, url: str, photos: Photos, chance: random.Random, report: Report, end: float):
+    """One person after another, each for a few dozen moves; every third closes in the middle of a search."""
+    while time.monotonic() < end:
+        context = await browser.new_context(viewport={"width": 1366, "height": 768})
+        context.set_default_timeout(PATIENCE)
+        person = Person(await context.new_page(), photos, chance, report)
+        try:
+            await person.open(url)
+            for _ in range(chance.randint(5, 40)):
+                if time.monotonic() > end:
+                    break
+                await person.act()
+            if chance.random() < 1 / 3:
+                await person.page.get_by_role("slider", name="Beam width").press("Home")
+                report.done["close amid a search"] += 1
+        except (AssertionError, Error) as error:
+            report.wrong.append(f"{person.photo} at width {person.width}: {str(error).splitlines()[0]}")
+        await context.close()
+        report.done["session"] += 1
+
+
+async def watch(server: Server, report: Report, end: float) -> None:
+    while time.monotonic() < end:
+        report.memory.append(server.resident())
+        await asyncio.sleep(1)
+
+
+async def run(server: Server, photos: Photos, people: int, seconds: float, report: Report) -> None:
+    expect.set_options(timeout=PATIENCE)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        end = time.monotonic() + seconds
+        chances = [random.Random(index) for index in range(people)]
+        persons = [be_people(browser, server.url, photos, chance, report, end) for chance in chances]
+        await asyncio.gather(watch(server, report, end), *persons)
+        await browser.close()
+
+
+def soak(people: int, seconds: float) -> Report:
+    """Let people use an app for some time, and report what came of it."""
+    report = Report()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log.txt"
+        with running_app(log) as server:
+            asyncio.run(run(server, Photos(Path(folder)), people, seconds, report))
+        lines = log.read_text().splitlines()
+    report.tracebacks = [line for line in lines if re.search("Traceback|Error|error", line)]
+    return report
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--people", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--photos", type=int, default=50)
+    parser.add_argument("--people", type=int, default=10, help="at a time (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=120, help="default: %(default)s")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log.txt"
-        with running_app(log) as server:
-            if arguments.people:
-                many_people(server, arguments.people, arguments.seconds)
-            if arguments.photos:
-                many_photos(server, arguments.photos, Path(folder))
-        mistakes = [line for line in log.read_text().splitlines() if re.search("Traceback|Error|error", line)]
-    print(f"errors in the log: {len(mistakes)}")
-    print("\n".join(mistakes[:20]))
-
-
-def many_people(server: Server, people: int, seconds: float) -> None:
-    """Each in a thread with a browser; memory is read every second."""
-    titles = list(sample_photos())
-    strangers: list[str] = []
-    memory: list[int] = []
-    moves = [0] * people
-    ready = threading.Barrier(people + 1)
-    over = threading.Event()
-
-    def person(index: int) -> None:
-        chance = random.Random(index)
-        with sync_playwright() as playwright:
-            browser = launch(playwright)
-            page = browser.new_page(viewport={"width": 1366, "height": 768})
-            page.set_default_timeout(PATIENCE)
-            title = titles[index % len(titles)]
-            open_player(page, f"{server.url}/?photo={title}")
-            ready.wait()
-            while not over.is_set():
-                move(page, chance)
-                moves[index] += 1
-                shown = page.locator(".picture canvas").get_attribute("aria-label")
-                if not shown.startswith(f"{title},"):
-                    strangers.append(f"{title} saw {shown}")
-            browser.close()
-
-    threads = [threading.Thread(target=person, args=(index,)) for index in range(people)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    started = time.monotonic()
-    while time.monotonic() - started < seconds:
-        memory.append(server.resident())
-        time.sleep(1)
-    over.set()
-    for thread in threads:
-        thread.join()
-    minute = min(60, len(memory) // 2)
-    first, last = statistics.median(memory[:minute]), statistics.median(memory[-minute:])
-    print(f"{people} people, {seconds:.0f} s, {sum(moves)} moves; saw another's photo: {len(strangers)}")
-    print(
-        f"resident: first minute {first / MIB:.0f} MiB, last {last / MIB:.0f} MiB "
-        f"(medians; {last / first - 1:+.1%}), most {max(memory) / MIB:.0f} MiB"
+    report = soak(arguments.people, arguments.seconds)
+    minute = min(60, len(report.memory) // 2)
+    # The first minute fills the caches.
+    first, last = (
+        statistics.median(part) / MIB for part in (report.memory[minute : 2 * minute], report.memory[-minute:])
     )
-    print("\n".join(strangers[:10]))
-
-
-def move(page: Page, chance: random.Random) -> None:
-    """A step, or once in a while another beam width."""
-    if chance.random() < 0.8:
-        page.evaluate("document.activeElement?.blur()")
-        page.keyboard.press(chance.choice(["ArrowRight", "ArrowRight", "ArrowLeft"]))
-        page.wait_for_timeout(150)
-        return
-    width = int(re.search(r"beam=(\d+)", page.url)[1])
-    wider = width == 1 or (width < 10 and chance.random() < 0.5)
-    page.get_by_role("slider", name="Beam width").press("ArrowRight" if wider else "ArrowLeft")
-    # Two widths may find the same caption, so that it is the address that tells.
-    page.wait_for_url(re.compile(f"beam={width + 1 if wider else width - 1}&"), wait_until="commit")
-
-
-def many_photos(server: Server, count: int, folder: Path) -> None:
-    """Uploads, each a photo that the app has not seen."""
-    memory = []
-    with sync_playwright() as playwright, Image.open(sample_photos()["Astronaut"]) as photo:
-        browser = launch(playwright)
-        page = browser.new_page(viewport={"width": 1366, "height": 768})
-        page.set_default_timeout(PATIENCE)
-        open_player(page, server.url)
-        page.get_by_role("radio", name="Upload").click()
-        for turn in range(1, count + 1):
-            path = folder / f"{turn}.jpg"
-            photo.convert("RGB").resize((1600, 1200)).rotate(7 * turn).save(path)
-            page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
-            expected = re.compile(rf"^{turn}\.jpg")
-            expect(page.locator(".picture canvas")).to_have_attribute("aria-label", expected)
-            memory.append(server.resident())
-        browser.close()
-    tenth = memory[min(9, count - 1)]
+    done = ", ".join(f"{habit.replace('_', ' ')} {count}" for habit, count in sorted(report.done.items()))
+    print(f"{arguments.people} people at a time, {arguments.seconds:.0f} s: {done}")
+    print(f"wrong: {len(report.wrong)}; errors in the log: {len(report.tracebacks)}")
     print(
-        f"{count} photos in one session: resident after the tenth {tenth / MIB:.0f} MiB, "
-        f"after the last {memory[-1] / MIB:.0f} MiB ({memory[-1] / tenth - 1:+.1%})"
+        f"resident: second minute {first:.0f} MiB, last {last:.0f} MiB (medians; {last / first - 1:+.1%}), "
+        f"most {max(report.memory) / MIB:.0f} MiB"
     )
+    print("\n".join([*report.wrong[:20], *report.tracebacks[:20]]))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ PATIENCE = 90_000
 class Server:
     """A running app: its address, its process and what it wrote."""
 
-    def __init__(self, log: Path, *arguments: object):
+    def __init__(self, log: Path, *arguments: object, root: Path):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
@@ -31,7 +31,7 @@ class Server:
         self.url = f"http://localhost:{port}"
         options = ["--server.headless=true", f"--server.port={port}", "--", *map(str, arguments)]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=log.open("w"), stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(command, cwd=root, stdout=log.open("w"), stderr=subprocess.STDOUT)
 
     def wait(self) -> None:
         """Until it answers."""
@@ -50,9 +50,9 @@ class Server:
 
 
 @contextmanager
-def running_app(log: Path, *arguments: object) -> Iterator[Server]:
+def running_app(log: Path, *arguments: object, root: Path = ROOT) -> Iterator[Server]:
     """An app started with these arguments; it is stopped in the end."""
-    server = Server(log, *arguments)
+    server = Server(log, *arguments, root=root)
     try:
         server.wait()
         yield server
@@ -82,6 +82,20 @@ def wait_for_picture(page: Page) -> None:
           return canvas && canvas.width !== 300;
         }"""
     )
+
+
+def upload(page: Page, path: Path) -> None:
+    page.get_by_role("radio", name="Upload").click()
+    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
+
+
+def take(page: Page, name: str) -> bytes:
+    """The file behind a download button."""
+    if not page.get_by_role("button", name=name).is_visible():
+        page.get_by_role("button", name="Take it away").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return download.value.path().read_bytes()
 
 
 def picture(page: Page, index: int = 0) -> int:

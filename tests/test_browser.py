@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from captioning import SearchOptions
-from tests.browser import CHROMIUM, PATIENCE, current, open_player, picture, wait_for_picture, words
+from tests.browser import CHROMIUM, PATIENCE, current, open_player, picture, take, upload, wait_for_picture, words
 
 RESIDENT_LIMIT = 1.5 * 1024**3
 SIZES = [(1366, 768), (1440, 900), (1920, 1080), (390, 844)]
@@ -36,11 +36,6 @@ def press(page: Page, key: str) -> None:
     """Press a key as somebody does who has clicked nothing."""
     page.evaluate("document.activeElement?.blur()")
     page.keyboard.press(key)
-
-
-def upload(page: Page, path) -> None:
-    page.get_by_role("radio", name="Upload").click()
-    page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
 
 
 def test_arrow_keys_words_slider_and_strip_move_the_word_and_every_word_has_its_picture(page):
@@ -197,15 +192,6 @@ def test_truth_shows_what_people_wrote(page, server, flickr8k):
     expect(page.get_by_role("heading", name="People wrote")).to_be_visible()
     expect(page.get_by_role("listitem")).to_have_count(5)
     expect(page.get_by_text("BLEU of one sentence says little")).to_be_visible()
-
-
-def take(page: Page, name: str) -> bytes:
-    """The file behind a download button."""
-    if not page.get_by_role("button", name=name).is_visible():
-        page.get_by_role("button", name="Take it away").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name=name).click()
-    return download.value.path().read_bytes()
 
 
 def test_the_files_to_take_away_hold_the_caption(page, tmp_path, browser):
