@@ -157,14 +157,15 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     print(dataset.describe(), file=sys.stderr)
     options = SearchOptions(length_penalty=arguments.length_penalty)
     scores = evaluate(captioner, examples, arguments.beam_size, options)
-    if arguments.results:
-        results = coco_results(examples, scores[-1].captions)
-        write_whole(arguments.results, json.dumps(results).encode())
     rows = [score.as_dict() for score in scores]
     if arguments.json:
         print(json.dumps({"split": arguments.split, "photos": len(examples), "scores": rows}))
     else:
         print(score_table(rows))
+    if arguments.results:
+        # Last, so that a file that cannot be written does not cost the scores.
+        results = coco_results(examples, scores[-1].captions)
+        write_whole(arguments.results, json.dumps(results).encode())
     return 0
 
 

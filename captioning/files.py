@@ -1,7 +1,8 @@
-"""Files that appear whole under their name, or not at all."""
+"""Files that appear whole under their name, or not at all; folders that one process at a time writes in."""
 
+import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,6 +27,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def holding(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes that ask for this folder out of it while the block runs; a lock ends with its process.
+
+    What killed processes left in it under temporary names is removed.
+
+    Args:
+        folder: there must be one.
+        busy: called where another process holds it; if it returns, that one is waited for.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    with (folder / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for leftover in folder.glob(".[0-9]*.*"):
+            leftover.unlink(missing_ok=True)
+        yield
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -1,12 +1,15 @@
 """Readers of the published captioning data sets: Flickr8k, its Kaggle edition, and the Karpathy JSON files."""
 
+import codecs
 import csv
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Iterable
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TextIO
 
 from captioning.errors import DatasetError
 from captioning.vocabulary import tokenize
@@ -69,7 +72,7 @@ def read_dataset(folder: Path | str) -> CaptionDataset:
         raise DatasetError(f"There is no data set folder {folder}: check the path.")
     published = folder / "Flickr8k_text" / "Flickr8k.token.txt"
     kaggle = folder / "captions.txt"
-    karpathy = sorted(folder.glob("dataset*.json"))
+    karpathy = sorted(path for path in folder.glob("dataset*.json") if path.is_file())
     try:
         if karpathy:
             return _read_karpathy(karpathy[0])
@@ -87,32 +90,44 @@ def read_dataset(folder: Path | str) -> CaptionDataset:
 
 def _read_published(folder: Path, token_file: Path) -> CaptionDataset:
     captions = defaultdict(list)
-    for line in _text(token_file).splitlines():
-        key, tab, caption = line.partition("\t")
-        if tab:
-            captions[key.rpartition("#")[0]].append(caption)
+    with _open(token_file) as lines:
+        for line in lines:
+            key, tab, caption = line.rstrip("\n").partition("\t")
+            if tab:
+                captions[key.rpartition("#")[0]].append(caption)
     splits = {}
     for split in SPLITS:
         listing = token_file.parent / f"Flickr_8k.{split}Images.txt"
         if not listing.is_file():
             raise DatasetError(f"{listing} is missing: it lists the photos of the {split} split.")
-        splits[split] = [line.strip() for line in _text(listing).splitlines() if line.strip()]
+        with _open(listing) as lines:
+            splits[split] = [line.strip() for line in lines if line.strip()]
     return _assemble("Flickr8k", folder / "Flicker8k_Dataset", captions, splits)
 
 
 def _read_kaggle(folder: Path, captions_file: Path) -> CaptionDataset:
     captions = defaultdict(list)
-    try:
-        rows = list(csv.reader(_text(captions_file).splitlines()))
-    except csv.Error as error:
-        raise DatasetError(f"{captions_file} is no CSV file ({error}): download it again.") from None
-    if [cell.strip() for cell in (rows[0] if rows else [])] != ["image", "caption"]:
+    rows = _rows(captions_file)
+    if [cell.strip() for cell in next(rows, [])] != ["image", "caption"]:
         raise DatasetError(f"{captions_file} does not begin with the columns image,caption: check the file.")
-    for row in rows[1:]:
+    for row in rows:
         if len(row) >= 2:
             # Captions with commas that were written without quotes come as further cells.
             captions[row[0].strip()].append(",".join(row[1:]))
     return _assemble("Flickr8k, Kaggle edition", folder / "Images", captions, _split_by_name(captions))
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    try:
+        with _open(path) as lines:
+            reader = csv.reader(lines)
+            for number, row in enumerate(reader, start=1):
+                # The lines that a quote takes in would be lost without a word.
+                if reader.line_num > number:
+                    raise DatasetError(f"Line {number} of {path} does not end all its quotes: close them.")
+                yield row
+    except csv.Error as error:
+        raise DatasetError(f"{path} is no CSV file ({error}): download it again.") from None
 
 
 def _split_by_name(names: Iterable[str]) -> dict[str, list[str]]:
@@ -125,7 +140,9 @@ def _split_by_name(names: Iterable[str]) -> dict[str, list[str]]:
 def _read_karpathy(path: Path) -> CaptionDataset:
     captions, splits = {}, {split: [] for split in SPLITS}
     try:
-        for image in json.loads(_text(path))["images"]:
+        with _open(path) as file:
+            images = json.load(file)["images"]
+        for image in images:
             name = str(Path(image.get("filepath", ""), image["filename"]))
             captions[name] = [(s.get("raw") or " ".join(s["tokens"])).strip() for s in image["sentences"]]
             splits[_KARPATHY_SPLITS[image["split"]]].append(name)
@@ -137,12 +154,13 @@ def _read_karpathy(path: Path) -> CaptionDataset:
 def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: dict[str, list[str]]) -> CaptionDataset:
     """Pair names with files, leaving out what has no photo or no caption."""
     listed = [photo for names in splits.values() for photo in names]
-    if len(set(listed)) != len(listed):
-        twice = next(photo for photo in listed if listed.count(photo) > 1)
-        raise DatasetError(f"{twice} is listed twice in the splits of {name}: list every photo once.")
+    twice = next((photo for photo, count in Counter(listed).items() if count > 1), None)
+    if twice is not None:
+        raise DatasetError(f"{twice!r} is listed twice in the splits of {name}: list every photo once.")
     # A caption of punctuation alone says nothing.
     spoken = {photo: tuple(text for text in texts if tokenize(text)) for photo, texts in captions.items()}
-    files = {photo: _find_photo(photos, photo) for photo in {*listed, *captions}}
+    places = [place for place in (photos / folder for folder in _PHOTO_FOLDERS) if place.is_dir()]
+    files = {photo: _find_photo(places, photo) for photo in {*listed, *captions}}
     usable = {
         split: [Example(files[photo], spoken[photo]) for photo in names if files[photo] and spoken.get(photo)]
         for split, names in splits.items()
@@ -157,13 +175,17 @@ def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: d
     )
 
 
-def _find_photo(folder: Path, name: str) -> Path | None:
-    for place in _PHOTO_FOLDERS:
-        path = folder / place / name
-        if path.is_file():
-            return path
-    return None
+def _find_photo(places: list[Path], name: str) -> Path | None:
+    # What lies outside the folder is no photo of the data set, whoever lists it.
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        return None
+    # Not `Path.is_file`, which raises where a name is too long to be one.
+    return next((path for path in (place / name for place in places) if os.path.isfile(path)), None)
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig", errors="replace")
+def _open(path: Path) -> TextIO:
+    """The text of a file, in UTF-8 or in the UTF-16 that spreadsheets write, which begins with a mark of its own."""
+    with path.open("rb") as file:
+        mark = file.read(2)
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return path.open(encoding=encoding, errors="replace")

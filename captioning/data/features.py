@@ -11,8 +11,8 @@ import torch
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from captioning.errors import DatasetError
-from captioning.files import replacing
+from captioning.errors import DatasetError, ImageError
+from captioning.files import holding, replacing
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
@@ -23,27 +23,27 @@ def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *,
 
     There is one view of a photo, or with `mirror` a second: its mirror image. A cache belongs to one encoder with
     its weights, image size and list of photos (names and sizes of the files); for any other a new one is made. A
-    run that was interrupted is gone on with.
+    run that was interrupted is gone on with; one that is under way in another process is waited for.
 
     Raises:
-        DatasetError: the cache cannot be written.
+        DatasetError: the cache cannot be written, or is damaged.
         ImageError: a photo cannot be read.
     """
     key = _key(model, photos, mirror)
     shape = (len(photos), 2 if mirror else 1, *_grid_shape(model))
     place = folder / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     try:
-        features, done = _open(place, shape, key)
+        if not _is_complete(place):
+            place.mkdir(parents=True, exist_ok=True)
+            with holding(place, lambda: print(f"Another run is filling {place}: waiting for it.", flush=True)):
+                _fill(model, photos, *_open(place, shape, key))
+        return _load(place / "features.npy", "r")
     except OSError as error:
         size = np.prod(shape) * 2 / 2**30
         raise DatasetError(
             f"The feature cache ({size:.1f} GB) cannot be kept in {folder} ({error.strerror}): "
             "free space, or name another folder with --cache."
         ) from None
-    missing = np.flatnonzero(done == 0)
-    if len(missing):
-        _fill(model, photos, features, done, missing)
-    return features
 
 
 def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
@@ -55,8 +55,15 @@ def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
         "weights": weights.hexdigest(),
         "image_size": model.config.image_size,
         "mirror": mirror,
-        "photos": [[photo.name, photo.stat().st_size] for photo in photos],
+        "photos": [[photo.name, _size(photo)] for photo in photos],
     }
+
+
+def _size(photo: Path) -> int:
+    try:
+        return photo.stat().st_size
+    except OSError as error:
+        raise ImageError(f"{photo} cannot be read ({error.strerror}): put it back, or run the same again.") from None
 
 
 def _grid_shape(model: CaptioningModel) -> tuple[int, int]:
@@ -64,16 +71,27 @@ def _grid_shape(model: CaptioningModel) -> tuple[int, int]:
     return rows * columns, model.encoder.channels
 
 
+def _is_complete(place: Path) -> bool:
+    done = place / "done.npy"
+    return done.is_file() and bool(_load(done, "r").all())
+
+
+def _load(path: Path, mode: str) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode=mode)
+    except (EOFError, ValueError):
+        raise DatasetError(f"{path} in the feature cache is damaged: delete its folder.") from None
+
+
 def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.ndarray, np.ndarray]:
     """The features and, for each photo, whether they are there; made empty under temporary names at first."""
     features, done = place / "features.npy", place / "done.npy"
-    place.mkdir(parents=True, exist_ok=True)
     # `done` is made last, so that it stands for both.
     if not done.is_file():
         (place / "key.json").write_text(json.dumps(key))
         _create(features, shape, np.float16)
         _create(done, shape[:1], np.uint8)
-    return np.load(features, mmap_mode="r+"), np.load(done, mmap_mode="r+")
+    return _load(features, "r+"), _load(done, "r+")
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
@@ -84,9 +102,8 @@ def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
             os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
 
 
-def _fill(
-    model: CaptioningModel, photos: list[Path], features: np.ndarray, done: np.ndarray, missing: np.ndarray
-) -> None:
+def _fill(model: CaptioningModel, photos: list[Path], features: np.ndarray, done: np.ndarray) -> None:
+    missing = np.flatnonzero(done == 0)
     device = next(model.parameters()).device
     size, views = model.config.image_size, features.shape[1]
     model.encoder.eval()

@@ -1,16 +1,17 @@
 """What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved."""
 
 import csv
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from captioning.checkpoint import save_checkpoint
-from captioning.errors import CheckpointError
 from captioning.files import replacing
 from captioning.training.interrupt import Stopped
 from captioning.training.task import CaptioningTask
@@ -18,18 +19,17 @@ from captioning.vocabulary import Vocabulary
 
 
 class RenamedCheckpoints(TorchCheckpointIO):
-    """Writes a state beside its place and renames it there, so that a kill in between leaves the one before."""
+    """Writes a state beside its place and renames it there, so that a kill in between leaves the one before.
+
+    Lightning's own way is through the system's folder for temporary files, where a kill would leave it for good.
+    """
 
     def save_checkpoint(self, checkpoint: dict, path: str, storage_options: object = None) -> None:
-        try:
-            with replacing(Path(path)) as temporary:
-                super().save_checkpoint(checkpoint, temporary, storage_options)
-        # torch tells of a full disk as a RuntimeError.
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(
-                f"The state of the run cannot be written to {path} ({str(error).splitlines()[0]}): free space and add "
-                "--resume to go on from the state saved before."
-            ) from None
+        # In memory first, for torch does not say that a disk is full.
+        state = io.BytesIO()
+        torch.save(checkpoint, state)
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(state.getbuffer())
 
 
 class EpochTable(Callback):

@@ -1,12 +1,14 @@
 """Where a run keeps what, and what is checked before it starts."""
 
 import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import CheckpointError, DatasetError
-from captioning.files import replacing
+from captioning.files import holding, replacing
 from captioning.model.model import CaptioningModel
 from captioning.training.settings import StageSettings
 
@@ -74,12 +76,18 @@ def check_writable(run: Run) -> None:
             trial.parent.mkdir(parents=True, exist_ok=True)
             with replacing(trial) as temporary:
                 temporary.touch()
-            trial.unlink()
+            # Another run that starts at the same moment may have removed it.
+            trial.unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(
                 f"Nothing can be written to {path.parent} ({error.strerror}): "
                 "name another place with --output, --run or --cache."
             ) from None
+
+
+def is_begun(run: Run) -> bool:
+    """Whether there is a state to go on from."""
+    return any(run.folder.glob("stage*.ckpt"))
 
 
 def check_unfinished(run: Run) -> None:
@@ -88,13 +96,54 @@ def check_unfinished(run: Run) -> None:
     Raises:
         CheckpointError: it is not so.
     """
-    begun = any(run.folder.glob("stage*.ckpt"))
+    begun = is_begun(run)
     if run.resume and not begun:
         raise CheckpointError(f"There is nothing to resume in {run.folder}: run without --resume.")
     if begun and not run.resume:
         raise CheckpointError(f"{run.folder} holds an earlier run: add --resume to go on, or name another --run.")
-    if run.output.exists():
-        raise CheckpointError(f"{run.output} is there already: name another --output.")
+    check_output(run.output)
+
+
+def check_output(path: Path) -> None:
+    """See that no checkpoint would be overwritten.
+
+    Raises:
+        CheckpointError: one would be.
+    """
+    if path.exists():
+        raise CheckpointError(f"{path} is there already: name another --output.")
+
+
+@contextmanager
+def sole_writer(run: Run) -> Iterator[None]:
+    """Have the run's folder to oneself in the block, and tell what cannot be written in one sentence.
+
+    Raises:
+        CheckpointError: another run has the folder, or the disk is full.
+    """
+
+    def refuse() -> None:
+        raise CheckpointError(f"Another run is writing to {run.folder}: wait for it, or name another --run.")
+
+    try:
+        with holding(run.folder, refuse), _quiet_threads():
+            yield
+    except OSError as error:
+        again = "the same with --resume" if is_begun(run) else "the same"
+        raise CheckpointError(
+            f"The run cannot be written to {run.folder} ({error.strerror or error}): free space, and run {again} again."
+        ) from None
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Let TensorBoard's thread end without a traceback where it cannot write; it tells the main thread anyway."""
+    before = threading.excepthook
+    threading.excepthook = lambda failed: None if issubclass(failed.exc_type, OSError) else before(failed)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: Run) -> None:

@@ -9,6 +9,7 @@ from captioning.evaluation.evaluate import evaluate, score_table
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.training.callbacks import write_table
+from captioning.training.run import check_output
 from captioning.visualize.curves import plot_beam_scores
 
 BEAM_SIZES = (1, 3, 5)
@@ -27,7 +28,7 @@ def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, 
         folder: where the mean, a table (`beam_scores.csv`) and a plot (`beam_scores.png`) go.
 
     Raises:
-        CheckpointError: a checkpoint cannot be written.
+        CheckpointError: a checkpoint cannot be written, or another run has written one there meanwhile.
     """
     if len(stages) > 1:
         stages = [*stages, _write_mean(stages[-2], stages[-1], folder / "mean.safetensors")]
@@ -43,6 +44,7 @@ def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, 
     ]
     write_table(folder / "beam_scores.csv", rows)
     plot_beam_scores(scores, folder / "beam_scores.png")
+    check_output(output)
     # Loaded anew, for a captioner changes its model.
     model, info = load_checkpoint(best)
     save_checkpoint(output, model, info.vocabulary, {**info.training, "scores": scores})

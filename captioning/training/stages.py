@@ -3,6 +3,7 @@
 import math
 import platform
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from captioning.model.model import CaptioningModel, ModelConfig
 from captioning.training.callbacks import EpochTable, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.interrupt import Interrupt
-from captioning.training.run import Run, check_stages, check_unfinished, check_writable
+from captioning.training.run import Run, check_stages, check_unfinished, check_writable, sole_writer
 from captioning.training.scores import score_stages
 from captioning.training.self_critical import SelfCriticalTask
 from captioning.training.settings import StageSettings
@@ -87,7 +88,7 @@ class Schedule:
             raise CheckpointError(f"{run.start} has been through {self.first - 1} stages: ask for more with --stages.")
         check_stages(stages, self._model, len(self._train.photos), run)
         # Lightning looks for the devices when a trainer is made.
-        make_trainer(stages[0], run)
+        self._is_first_process = make_trainer(stages[0], run).is_global_zero
 
     def train(self) -> None:
         """Train the stages that are not through yet, and write the best checkpoint of all, scored.
@@ -96,15 +97,16 @@ class Schedule:
             CheckpointError: there is no run to resume or one in the way, or results cannot be written.
             Stopped: Ctrl-C was pressed, and the state is saved.
         """
-        check_unfinished(self.run)
         numbers = range(self.first, len(self.stages) + 1)
-        for number in numbers:
-            if not self.run.loss_plot(number).exists():
-                self._fit(number)
-        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
-            candidates = [self.run.start] if self.run.start else []
-            candidates += [self.run.best(number) for number in numbers]
-            score_stages(candidates, self.dataset, self.run.output, self.run.folder)
+        with sole_writer(self.run) if self._is_first_process else nullcontext():
+            check_unfinished(self.run)
+            for number in numbers:
+                if not self.run.loss_plot(number).exists():
+                    self._fit(number)
+            if self._is_first_process:
+                candidates = [self.run.start] if self.run.start else []
+                candidates += [self.run.best(number) for number in numbers]
+                score_stages(candidates, self.dataset, self.run.output, self.run.folder)
 
     def find_learning_rate(self, number: int) -> tuple[float | None, Path]:
         """Train on batches at rising learning rates (Smith, 2017), and draw the loss against them.
