@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from uuid import uuid4
 
 import streamlit as st
 import torch
@@ -30,6 +31,7 @@ from captioning.presentation import card, components
 from captioning.presentation.address import read_address
 from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHECKPOINT, LOG_PROBABILITY, SCORE
 from captioning.presentation.library import Library, Photo, read_photo
+from captioning.presentation.memory import give_memory_back
 from captioning.presentation.tables import hypothesis_rows, width_rows
 from captioning.presentation.uploads import keep_uploads_in_memory
 from captioning.visualize.attention import LOOKS
@@ -325,8 +327,14 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
     scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit)
     with st.popover("Take it away", icon=":material/download:", key="take"):
         for suffix, kind in FORMATS.items():
-            make, name = partial(kind.make, scene), file_name(scene, suffix)
-            st.download_button(kind.name, make, name, kind.mime, on_click="ignore", width="stretch", help=kind.help)
+            ask = partial(state.update, taking=(suffix, uuid4().hex))
+            st.button(kind.name, key=f"take {suffix}", width="stretch", help=kind.help, on_click=ask)
+        # Until it has arrived, for this run of the page may be cut short by the next.
+        if state.get("taking"):
+            suffix, asked = state.taking
+            data, name, mime = FORMATS[suffix].make(scene), file_name(scene, suffix), FORMATS[suffix].mime
+            forget = partial(state.update, taking=None)
+            components.hand_over(data, name, mime, asked=asked, key="taken", on_arrived_change=forget)
 
 
 def show_search(version: Version, photo: Photo) -> None:
@@ -467,6 +475,7 @@ def identify(caption: Caption) -> tuple[str, float]:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
 def load_captioner(version: Version) -> Captioner:
+    give_memory_back()
     # Sessions share the cores. A search that is split over them waits for all of them at each of its small steps.
     torch.set_num_threads(1)
     return Captioner.from_checkpoint(version.path)

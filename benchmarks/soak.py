@@ -218,18 +218,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="default: %(default)s")
     arguments = parser.parse_args()
     report = soak(arguments.people, arguments.seconds)
-    minute = min(60, len(report.memory) // 2)
-    # The first minute fills the caches.
-    first, last = (
-        statistics.median(part) / MIB for part in (report.memory[minute : 2 * minute], report.memory[-minute:])
-    )
     done = ", ".join(f"{habit.replace('_', ' ')} {count}" for habit, count in sorted(report.done.items()))
     print(f"{arguments.people} people at a time, {arguments.seconds:.0f} s: {done}")
     print(f"wrong: {len(report.wrong)}; errors in the log: {len(report.tracebacks)}")
-    print(
-        f"resident: second minute {first:.0f} MiB, last {last:.0f} MiB (medians; {last / first - 1:+.1%}), "
-        f"most {max(report.memory) / MIB:.0f} MiB"
-    )
+    tenth = -(-len(report.memory) // 10)
+    tenths = (report.memory[start : start + tenth] for start in range(0, len(report.memory), tenth))
+    medians = ", ".join(f"{statistics.median(part) / MIB:.0f}" for part in tenths)
+    print(f"resident in MiB, medians of each tenth of the time: {medians}; most {max(report.memory) / MIB:.0f}")
     print("\n".join([*report.wrong[:20], *report.tracebacks[:20]]))
 
 

@@ -453,9 +453,9 @@ def check_run(folder: Path) -> dict[str, int]:
     """See that every file of a run is whole; the steps that each stage's state has been through."""
     for path in list_checkpoints(folder):
         load_checkpoint(path)
-    for path in folder.glob("*.png"):
+    for path in folder.glob("[!.]*.png"):
         Image.open(path).load()
-    for path in folder.glob("*.csv"):
+    for path in folder.glob("[!.]*.csv"):
         assert all(None not in row.values() for row in csv.DictReader(path.read_text().splitlines()))
     return {path.stem: torch.load(path, weights_only=True)["global_step"] for path in folder.glob("stage*.ckpt")}
 

@@ -214,10 +214,14 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
     (tmp_path / "unknown.toml").write_text("colour = 3")
     (tmp_path / "broken.toml").write_text("epochs = = 3")
     (tmp_path / "vectors.txt").write_text("dog one two three")
+    elsewhere = [*train(data, trained, *STAGES, "--resume"), "--output", str(tmp_path / "other.safetensors")]
     cases = {
         "a run that is there already": train(data, trained),
         "an output that is there already": [*train(data, trained), "--run", str(tmp_path / "new")],
         "nothing to resume": train(data, tmp_path, "--resume"),
+        "a run of another model": [*elsewhere, "--decoder-size", "24"],
+        "a run of other settings": [*elsewhere, "--stage2-learning-rate", "0.5"],
+        "a run of another vocabulary": [*elsewhere, "--min-frequency", "2"],
         "no data": train(tmp_path / "nowhere", tmp_path),
         "no frequent word": [*train(data, tmp_path), "--min-frequency", "1000"],
         "no such encoder": [*train(data, tmp_path), "--encoder", "nonsense"],

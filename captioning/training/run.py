@@ -1,5 +1,6 @@
 """Where a run keeps what, and what is checked before it starts."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import CheckpointError, DatasetError
-from captioning.files import holding, replacing
+from captioning.files import holding, replacing, write_whole
 from captioning.model.model import CaptioningModel
 from captioning.training.settings import StageSettings
 
@@ -59,6 +60,11 @@ class Run:
         """A stage's metrics, epoch by epoch."""
         return self.folder / f"metrics_stage{stage}.csv"
 
+    @property
+    def made_with(self) -> Path:
+        """What the run was begun with, so that it goes on with the same."""
+        return self.folder / "run.json"
+
     def loss_plot(self, stage: int) -> Path:
         """The same as curves; written last, it also says that the stage is through."""
         return self.folder / f"loss_stage{stage}.png"
@@ -102,6 +108,23 @@ def check_unfinished(run: Run) -> None:
     if begun and not run.resume:
         raise CheckpointError(f"{run.folder} holds an earlier run: add --resume to go on, or name another --run.")
     check_output(run.output)
+
+
+def check_same(run: Run, made_with: dict) -> None:
+    """See that a run goes on with the model, the data and the settings that it was begun with, or note those.
+
+    Raises:
+        CheckpointError: something is another; stages may be added.
+    """
+    if not run.resume:
+        write_whole(run.made_with, json.dumps(made_with, indent=2).encode())
+        return
+    begun_with = json.loads(run.made_with.read_bytes()) if run.made_with.exists() else {}
+    for name in begun_with.keys() & made_with.keys():
+        if begun_with[name] != made_with[name]:
+            raise CheckpointError(
+                f"{run.folder} was begun with another {name}: resume with the same as then, or name another --run."
+            )
 
 
 def check_output(path: Path) -> None:

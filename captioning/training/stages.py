@@ -1,5 +1,6 @@
 """The stages of training: decoder, encoder's last blocks with it, and self-critical; each from the one before."""
 
+import hashlib
 import math
 import platform
 from collections.abc import Sequence
@@ -21,7 +22,14 @@ from captioning.model.model import CaptioningModel, ModelConfig
 from captioning.training.callbacks import EpochTable, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.interrupt import Interrupt
-from captioning.training.run import Run, check_stages, check_unfinished, check_writable, sole_writer
+from captioning.training.run import (
+    Run,
+    check_same,
+    check_stages,
+    check_unfinished,
+    check_writable,
+    sole_writer,
+)
 from captioning.training.scores import score_stages
 from captioning.training.self_critical import SelfCriticalTask
 from captioning.training.settings import StageSettings
@@ -100,6 +108,8 @@ class Schedule:
         numbers = range(self.first, len(self.stages) + 1)
         with sole_writer(self.run) if self._is_first_process else nullcontext():
             check_unfinished(self.run)
+            if self._is_first_process:
+                check_same(self.run, self._made_with())
             for number in numbers:
                 if not self.run.loss_plot(number).exists():
                     self._fit(number)
@@ -179,6 +189,17 @@ class Schedule:
             train_loader(task, self._train, self.run.cache, trainer),
             dev_loader(task, self._dev, self.run.cache, trainer),
         )
+
+    def _made_with(self) -> dict:
+        """What a state of this run fits to, setting by setting."""
+        stages = {
+            f"stage {number} {name}": value
+            for number, settings in enumerate(self.stages, start=1)
+            for name, value in asdict(settings).items()
+        }
+        words = hashlib.sha256("\n".join(self.vocabulary.words).encode()).hexdigest()
+        photos = {f"{split} split": len(examples) for split, examples in self.dataset.splits.items()}
+        return {**asdict(self._model.config), "vocabulary": words, "seed": self.run.seed, **photos, **stages}
 
     def _seed(self) -> None:
         lightning.seed_everything(self.run.seed, verbose=False)
