@@ -333,8 +333,14 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
         if state.get("taking"):
             suffix, asked = state.taking
             data, name, mime = FORMATS[suffix].make(scene), file_name(scene, suffix), FORMATS[suffix].mime
-            forget = partial(state.update, taking=None)
-            components.hand_over(data, name, mime, asked=asked, key="taken", on_arrived_change=forget)
+            components.hand_over(data, name, mime, asked=asked, key="taken", on_arrived_change=forget_arrived)
+
+
+def forget_arrived() -> None:
+    """The file that was asked for is where the browser puts it, unless another has been asked for since."""
+    state = st.session_state
+    if state.get("taking") and state.taken["arrived"] == state.taking[1]:
+        state.taking = None
 
 
 def show_search(version: Version, photo: Photo) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright, TimeoutError
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -90,12 +90,19 @@ def upload(page: Page, path: Path) -> None:
 
 
 def take(page: Page, name: str) -> bytes:
-    """The file behind a download button."""
-    if not page.get_by_role("button", name=name).is_visible():
-        page.get_by_role("button", name="Take it away").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name=name).click()
-    return download.value.path().read_bytes()
+    """The file that a button under *Take it away* gives."""
+    button = page.get_by_role("button", name=name)
+    for patience in (20_000, PATIENCE):
+        if not button.is_visible():
+            page.get_by_role("button", name="Take it away").click()
+        try:
+            with page.expect_download(timeout=patience) as download:
+                button.click()
+            return download.value.path().read_bytes()
+        except TimeoutError:
+            # A click is lost where the page is drawn anew under it; a person clicks again.
+            continue
+    raise AssertionError(f"{name} does not come")
 
 
 def picture(page: Page, index: int = 0) -> int:

@@ -171,12 +171,14 @@ def test_1050_bits_flipped_in_names_types_shapes_and_places(target):
     assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) == 0
 
 
+@pytest.mark.slow
 def test_80_bits_flipped_in_the_metadata(target):
     draw = random.Random(2)
     bits = draw.sample(range(64, 8 * target.tensors), 80)
     assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 80
 
 
+@pytest.mark.slow
 def test_60_bits_flipped_in_tensors(target):
     draw = random.Random(3)
     bits = draw.sample(range(8 * target.header, 8 * len(target.whole)), 60)
@@ -199,6 +201,7 @@ def test_400_other_lengths_of_file_and_header(target):
     assert count_loaded(target, cut + cut_header + longer + claims) == 0
 
 
+@pytest.mark.slow
 def test_150_places_of_tensors_swapped(target):
     """Two tensors of one type and size have each other's weights then, and those are what the file says."""
     draw = random.Random(6)
@@ -413,6 +416,7 @@ def test_12_pickles_and_zip_files_run_nothing(target, tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path):
     """Each is loaded by a process of its own memory, and none takes long."""
     config = json.loads(parts[1]["config"])
@@ -447,6 +451,7 @@ def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path):
 # Files that change, and the folder
 
 
+@pytest.mark.slow
 def test_a_file_that_is_replaced_again_and_again_is_one_or_the_other_or_refused(tmp_path):
     """As `mv` replaces it, whole, and as `cp` does: emptied first, and then written bit by bit."""
     versions = []
