@@ -1,5 +1,6 @@
 """What several tests need."""
 
+import csv
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,3 +69,15 @@ def make_photos(folder: Path, names: Iterable[str]) -> list[Path]:
         blocks = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
         Image.fromarray(blocks).resize((80, 60), Image.Resampling.BILINEAR).save(path)
     return paths
+
+
+def make_kaggle(folder: Path) -> Path:
+    """Twenty-four photos of noise in the Kaggle layout, each with two captions."""
+    with (folder / "captions.txt").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "caption"])
+        for index, photo in enumerate(make_photos(folder / "Images", [f"{index}.png" for index in range(24)])):
+            color = ("red", "green", "blue")[index % 3]
+            writer.writerow([photo.name, f"a {color} dog runs ."])
+            writer.writerow([photo.name, f"the {color} dog number {index} runs on the grass"])
+    return folder

@@ -32,7 +32,7 @@ from captioning.errors import CheckpointError, DatasetError
 from captioning.folder.rows import Row
 from captioning.model.model import CaptioningModel
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
-from tests.helpers import make_photos, refused, tiny_model
+from tests.helpers import make_kaggle, make_photos, refused, tiny_model
 from tests.test_features import counted
 from tests.test_folder import is_same, read_rows
 from tests.test_training import SIZES
@@ -177,14 +177,7 @@ def rows(photos, checkpoint, tmp_path_factory) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Twenty-four photos in the Kaggle layout."""
-    folder = tmp_path_factory.mktemp("data")
-    with (folder / "captions.txt").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "caption"])
-        for index, photo in enumerate(make_photos(folder / "Images", [f"{index}.png" for index in range(24)])):
-            writer.writerow([photo.name, f"a {('red', 'green', 'blue')[index % 3]} dog number {index} runs ."])
-    return folder
+    return make_kaggle(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from captioning.training.settings import StageSettings
 from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT
-from tests.helpers import make_photos
+from tests.helpers import make_kaggle
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
 SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4"]
@@ -37,16 +37,7 @@ STAGES += ["--stage3-epochs", "2", "--stage3-batch-size", "4", "--bleu-reward", 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Twenty-four photos of noise in the Kaggle layout, each with two captions."""
-    folder = tmp_path_factory.mktemp("data")
-    with (folder / "captions.txt").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "caption"])
-        for index, photo in enumerate(make_photos(folder / "Images", [f"{index}.png" for index in range(24)])):
-            color = ("red", "green", "blue")[index % 3]
-            writer.writerow([photo.name, f"a {color} dog runs ."])
-            writer.writerow([photo.name, f"the {color} dog number {index} runs on the grass"])
-    return folder
+    return make_kaggle(tmp_path_factory.mktemp("data"))
 
 
 def train(data: Path, folder: Path, *flags: str) -> list[str]:
