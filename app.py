@@ -339,7 +339,9 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
 def forget_arrived() -> None:
     """The file that was asked for is where the browser puts it, unless another has been asked for since."""
     state = st.session_state
-    if state.get("taking") and state.taken["arrived"] == state.taking[1]:
+    # A run that did not come to the end may have dropped what was told; the next one hands over and is told again.
+    told = state.get("taken")
+    if state.get("taking") and told and told["arrived"] == state.taking[1]:
         state.taking = None
 
 
