@@ -9,11 +9,13 @@ import re
 # Far more than any camera or program writes: a large PNG has some thousand, a JPEG or GIF a few dozen.
 MAX_BLOCKS = 10_000
 # A progressive JPEG has some ten scans; each costs as much as the whole photo, and an empty one takes no room.
-MAX_SCANS = 100
+MAX_SCANS = 40
+# EXIF has one segment, or a few; each is put behind the ones before it, which are copied whole.
+MAX_EXIF = 40
 
 # Of a JPEG's markers those that begin a segment, and the end of the picture; the others stand within its data.
 _SEGMENT = re.compile(rb"\xff([\x01-\xcf\xd9-\xfe])")
-_SCAN, _END = 0xDA, 0xD9
+_SCAN, _END, _EXIF = 0xDA, 0xD9, b"\xe1Exif"
 _EXTENSION, _PICTURE = 0x21, 0x2C
 
 
@@ -27,12 +29,14 @@ def too_many_blocks(data: bytes) -> bool:
 
 
 def _jpeg_has_too_many(data: bytes) -> bool:
-    at, scans, steps = 2, 0, 0
+    at, scans, steps, exif = 2, 0, 0, 0
     while (marker := _SEGMENT.search(data, at)) and marker[1][0] != _END:
         scans += marker[1][0] == _SCAN
+        # The segment's length stands between its marker and its name.
+        exif += marker[1] + data[marker.end() + 2 : marker.end() + 6] == _EXIF
         # Before the first scan bytes between segments are gone through one by one, too.
         steps += 1 if scans else 1 + marker.start() - at
-        if scans > MAX_SCANS or steps > MAX_BLOCKS:
+        if scans > MAX_SCANS or steps > MAX_BLOCKS or exif > MAX_EXIF:
             return True
         at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2]))
     return False

@@ -26,9 +26,11 @@ from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 FORMAT = "captioning/1"
 SUFFIX = ".safetensors"
-# Bytes of names, shapes and metadata: a hundred times what a model needs, and little even when it is taken apart.
-MAX_HEADER = 8 * 2**20
+# Bytes of names, shapes and metadata: many times what a model needs, and little even when it is taken apart.
+MAX_HEADER = 4 * 2**20
 METADATA = "__metadata__"
+# As what a tensor may be stored, by its type in the model.
+STORED_TYPES = {torch.float32: ("F16", "F32"), torch.int64: ("I64",)}
 # Bytes of a number of the largest type there is.
 LARGEST_ITEM = 8
 
@@ -96,12 +98,9 @@ def load_checkpoint(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:
     with _opened(version) as file:
         header = _read_header(version, file)
         info = _describe(version, header)
-        expected = _check_shapes(info, header)
+        _check_tensors(info, header)
         tensors = _read_tensors(version, file)
     for name, tensor in tensors.items():
-        kinds = (torch.float16, torch.float32) if expected[name].is_floating_point() else (expected[name].dtype,)
-        if tensor.dtype not in kinds:
-            raise _refusal(info.path, f"its weights {name} are stored as {tensor.dtype}")
         if not tensor.isfinite().all():
             raise _refusal(info.path, f"its weights {name} are not all finite numbers")
     model = CaptioningModel(info.config, len(info.vocabulary))
@@ -197,8 +196,8 @@ def _describe(version: Version, header: dict[str, dict]) -> CheckpointInfo:
     return CheckpointInfo(path, config, vocabulary, training, version.size)
 
 
-def _check_shapes(info: CheckpointInfo, header: dict[str, dict]) -> dict[str, torch.Tensor]:
-    """Compare with what the configuration asks for, and return that."""
+def _check_tensors(info: CheckpointInfo, header: dict[str, dict]) -> None:
+    """Compare names, types and shapes with what the configuration asks for, before any weights are read."""
     try:
         expected = _expected_tensors(info.config, len(info.vocabulary))
     except (CheckpointError, RuntimeError, TypeError, ValueError) as error:
@@ -208,12 +207,13 @@ def _check_shapes(info: CheckpointInfo, header: dict[str, dict]) -> dict[str, to
         name = shown(min(names))
         raise _refusal(info.path, f"its tensors are not those of its configuration ({name} is missing or extra)")
     for name, tensor in expected.items():
-        shape, wanted = tuple(header[name]["shape"]), tuple(tensor.shape)
+        kind, shape, wanted = header[name]["dtype"], tuple(header[name]["shape"]), tuple(tensor.shape)
+        if kind not in STORED_TYPES[tensor.dtype]:
+            raise _refusal(info.path, f"its weights {name} are stored as {shown(kind)}")
         if shape != wanted:
             raise _refusal(info.path, f"{name} has shape {shown(shape)} where its description asks for {wanted}")
     if info.size > MAX_HEADER + LARGEST_ITEM * sum(tensor.numel() for tensor in expected.values()):
         raise _refusal(info.path, f"it has {info.size:,} bytes, more than its tensors take")
-    return expected
 
 
 @lru_cache(maxsize=8)

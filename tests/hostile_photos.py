@@ -109,8 +109,9 @@ def _jpeg_bombs() -> dict[str, bytes]:
         "JPEG, many comments": sound[:2] + b"\xff\xfe\0\x02" * (MAX_BYTES // 4 - 999) + sound[2:],
         "JPEG, much filling": sound[:2] + b"\xff" * (MAX_BYTES - 9999) + sound[2:],
         "JPEG, much EXIF": sound[:2] + exif * 900 + sound[2:],
+        "JPEG, as much EXIF as is read": sound[:2] + exif * 40 + sound[2:],
         "JPEG, thousands of scans": scans[:-2] + last * 4000 + scans[-2:],
-        "JPEG, as many scans as are read": scans[:-2] + last * 90 + scans[-2:],
+        "JPEG, as many scans as are read": scans[:-2] + last * 30 + scans[-2:],
     }
 
 

@@ -15,6 +15,10 @@ LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes"
 # Vega leaves marks of its curves without names; the tables beside them say the same in words.
 OWN = {"exclude": [[".vega-embed"]]}
 
+# The page is whole, and nothing on it is fading in.
+SETTLED = """() => !document.querySelector('[data-test-script-state="running"]')
+  && document.getAnimations().every((animation) => animation.playState !== "running")"""
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
@@ -30,6 +34,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def violations(page: Page) -> list[str]:
+    page.wait_for_function(SETTLED)
     found = Axe().run(page, context=OWN, options=LEVELS).response["violations"]
     return [f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
@@ -42,7 +47,6 @@ def test_every_view_can_be_read_and_operated(page, server, scheme):
     for view, mark in (("Beam search", ".tree svg"), ("Compare", "table"), ("Model", "table")):
         page.get_by_role("radio", name=view).click()
         page.locator(mark).first.wait_for()
-        page.wait_for_timeout(500)
         assert violations(page) == [], view
 
 

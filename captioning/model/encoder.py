@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterable
+from copy import deepcopy
 
 import timm
 import torch
@@ -115,10 +116,12 @@ class ImageEncoder(nn.Module):
         return [block for block in blocks if block]
 
     def _probe(self) -> tuple[tuple[int, int], int]:
-        """Grid and channels for this image size, read off the features of a blank photo."""
-        self.backbone.eval()
+        """Grid and channels for this image size, read off the shape that a blank photo's features would have."""
+        # On the device where nothing is computed and nothing takes memory.
+        backbone = deepcopy(self.backbone).to("meta").eval()
+        blank = torch.empty(1, 3, self._image_size, self._image_size, device="meta")
         with torch.inference_mode():
-            grid = self._grid_last(self.backbone.forward_features(self._blank()))
+            grid = self._grid_last(backbone.forward_features(blank))
         return (grid.shape[1], grid.shape[2]), grid.shape[3]
 
     def _blank(self) -> torch.Tensor:
