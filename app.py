@@ -29,13 +29,15 @@ from captioning.images import PHOTO_SUFFIXES
 from captioning.inference.captioner import EncodedPhotos
 from captioning.presentation import card, components
 from captioning.presentation.address import read_address
+from captioning.presentation.asked_file import AskedFile
+from captioning.presentation.callbacks import to_the_end
 from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHECKPOINT, LOG_PROBABILITY, SCORE
 from captioning.presentation.library import Library, Photo, read_photo
 from captioning.presentation.memory import give_memory_back
 from captioning.presentation.tables import hypothesis_rows, width_rows
 from captioning.presentation.uploads import keep_uploads_in_memory
 from captioning.visualize.attention import LOOKS
-from captioning.visualize.export import FORMATS, Scene, file_name
+from captioning.visualize.export import FORMATS, Scene
 from captioning.visualize.pictures import thumbnail, to_jpeg
 from captioning.visualize.player.story import Told, tell
 from captioning.visualize.text import as_markdown, number, spoken
@@ -69,6 +71,9 @@ def main() -> None:
             VIEWS[view].show(version, photo)
         else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
+        if not photo or view != "step":
+            # The step-through does it in its own runs, which are without the rest of the page.
+            hand_over()
         write_address()
 
 
@@ -174,7 +179,7 @@ def show_thumbnails(gallery: dict[str, Path]) -> None:
             st.image(load_thumbnail(path), width="stretch", alt="")
             chosen = title == st.session_state.photo
             kind = "primary" if chosen else "secondary"
-            choose = partial(st.session_state.update, photo=title)
+            choose = partial(set_state, "photo", title)
             st.button(as_markdown(title), key=f"photo {title}", type=kind, width="stretch", on_click=choose)
 
 
@@ -193,7 +198,7 @@ def choose_from_dataset(library: Library) -> Photo | None:
         state.photo = found[0]
     st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo")
     st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
-              on_click=lambda: state.update(photo=random.choice(found)))  # fmt: skip
+              on_click=lambda: set_state("photo", random.choice(found)))  # fmt: skip
     example = examples[state.photo]
     st.image(load_thumbnail(example.photo), width="stretch", alt=state.photo)
     return load_photo(state.photo, example.photo, example.captions)
@@ -277,20 +282,23 @@ def show_steps(version: Version, photo: Photo) -> None:
         show_question(state.said[-1])
     story = tell_story(photo, captions, what_if=True)
 
+    @to_the_end
     def stay_at() -> None:
         where = state.player["at"]
         if where and where["story"] == story["id"]:
             state.word, state.look = where["word"], where["look"]
 
+    @to_the_end
     def say_instead() -> None:
         said = state.player["said"]
         if said and said["story"] == story["id"]:
             steps = captions[said["caption"]].caption.steps
-            state.said.append([*(step.word for step in steps[: said["index"]]), said["word"]])
             state.word = said["index"] + 1
+            state.said.append([*(step.word for step in steps[: said["index"]]), said["word"]])
 
     components.player(key="player", data=story, on_at_change=stay_at, on_said_change=say_instead)
     show_timing(plain, load_captioner(version))
+    hand_over()
     write_address()
 
 
@@ -327,22 +335,26 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
     scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit)
     with st.popover("Take it away", icon=":material/download:", key="take"):
         for suffix, kind in FORMATS.items():
-            ask = partial(state.update, taking=(suffix, uuid4().hex))
+            ask = partial(set_state, "asked", AskedFile(uuid4().hex, scene, suffix))
             st.button(kind.name, key=f"take {suffix}", width="stretch", help=kind.help, on_click=ask)
-        # Until it has arrived, for this run of the page may be cut short by the next.
-        if state.get("taking"):
-            suffix, asked = state.taking
-            data, name, mime = FORMATS[suffix].make(scene), file_name(scene, suffix), FORMATS[suffix].mime
-            components.hand_over(data, name, mime, asked=asked, key="taken", on_arrived_change=forget_arrived)
 
 
+def hand_over() -> None:
+    """Give the browser the file that was asked for; not within the popover, which may have been closed meanwhile."""
+    # Until it has arrived, for a run of the page may be cut short by the next.
+    asked = st.session_state.get("asked")
+    if asked:
+        components.hand_over(key="taken", data=asked.message, on_arrived_change=forget_arrived)
+
+
+@to_the_end
 def forget_arrived() -> None:
     """The file that was asked for is where the browser puts it, unless another has been asked for since."""
     state = st.session_state
     # A run that did not come to the end may have dropped what was told; the next one hands over and is told again.
     told = state.get("taken")
-    if state.get("taking") and told and told["arrived"] == state.taking[1]:
-        state.taking = None
+    if state.get("asked") and told and told["arrived"] == state.asked.id:
+        state.asked = None
 
 
 def show_search(version: Version, photo: Photo) -> None:
@@ -471,6 +483,11 @@ def errors_told() -> Iterator[None]:
 
 def show_error(error: CaptioningError) -> None:
     st.error(as_markdown(str(error)), icon=":material/error:")
+
+
+@to_the_end
+def set_state(name: str, value: object) -> None:
+    st.session_state[name] = value
 
 
 # What is computed, kept so that it is computed once

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from playwright.async_api import Browser, Error, Page, TimeoutError, async_playwright, expect
+from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
 from captioning import Captioner, SearchOptions, open_image
 from captioning.data.gallery import sample_photos
@@ -133,16 +133,12 @@ class Person:
     async def take_away(self) -> None:
         name = self.chance.choice(list(EXPORTS))
         button = self.page.get_by_role("button", name=name)
-        for patience in (20_000, PATIENCE):
-            if not await button.is_visible():
-                await self.page.get_by_role("button", name="Take it away").click()
-            try:
-                async with self.page.expect_download(timeout=patience) as download:
-                    await button.click()
-                break
-            except TimeoutError:
-                # A click is lost where the page is drawn anew under it; a person clicks again.
-                self.report.done["click again"] += 1
+        if not await button.is_visible():
+            await self.page.get_by_role("button", name="Take it away").click()
+        # From where the pointer is, the explanation of another button may lie over this one.
+        await self.page.mouse.move(0, 0)
+        async with self.page.expect_download() as download:
+            await button.click()
         data = (await (await download.value).path()).read_bytes()
         await self.page.keyboard.press("Escape")
         if not data.startswith(EXPORTS[name]):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, Playwright, TimeoutError
+from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -89,20 +89,21 @@ def upload(page: Page, path: Path) -> None:
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
 
 
+def ask_for(page: Page, name: str) -> None:
+    """Click a button under *Take it away*."""
+    button = page.get_by_role("button", name=name)
+    if not button.is_visible():
+        page.get_by_role("button", name="Take it away").click()
+    # From where the pointer is, the explanation of another button may lie over this one.
+    page.mouse.move(0, 0)
+    button.click()
+
+
 def take(page: Page, name: str) -> bytes:
     """The file that a button under *Take it away* gives."""
-    button = page.get_by_role("button", name=name)
-    for patience in (20_000, PATIENCE):
-        if not button.is_visible():
-            page.get_by_role("button", name="Take it away").click()
-        try:
-            with page.expect_download(timeout=patience) as download:
-                button.click()
-            return download.value.path().read_bytes()
-        except TimeoutError:
-            # A click is lost where the page is drawn anew under it; a person clicks again.
-            continue
-    raise AssertionError(f"{name} does not come")
+    with page.expect_download() as download:
+        ask_for(page, name)
+    return download.value.path().read_bytes()
 
 
 def picture(page: Page, index: int = 0) -> int:

@@ -10,7 +10,18 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from captioning import SearchOptions
-from tests.browser import CHROMIUM, PATIENCE, current, open_player, picture, take, upload, wait_for_picture, words
+from tests.browser import (
+    CHROMIUM,
+    PATIENCE,
+    ask_for,
+    current,
+    open_player,
+    picture,
+    take,
+    upload,
+    wait_for_picture,
+    words,
+)
 
 RESIDENT_LIMIT = 1.5 * 1024**3
 SIZES = [(1366, 768), (1440, 900), (1920, 1080), (390, 844)]
@@ -205,6 +216,23 @@ def test_the_files_to_take_away_hold_the_caption(page, tmp_path, browser):
     file = tmp_path / "step-through.html"
     file.write_bytes(take(page, "Step-through (HTML)"))
     check_that_it_steps_offline(browser, file, said)
+
+
+@pytest.mark.parametrize("name", ["Animation (GIF)", "Data (JSON)"])
+@pytest.mark.parametrize("control", ["width", "photo", "view", "list"])
+def test_a_file_that_was_asked_for_comes_though_the_next_control_is_touched_at_once(page, control, name):
+    with page.expect_download() as download:
+        ask_for(page, name)
+        match control:
+            case "width":
+                page.get_by_role("slider", name="Beam width").press("ArrowRight")
+            case "photo":
+                page.get_by_role("button", name="Cat", exact=True).click()
+            case "view":
+                page.get_by_role("radio", name="Beam search").click()
+            case "list":
+                page.keyboard.press("Escape")
+    assert download.value.suggested_filename.startswith("Astronaut")
 
 
 def check_that_it_steps_offline(browser: Browser, file, said: list[str]) -> None:

@@ -1,7 +1,5 @@
 """The player, the tree and the files to take away as Streamlit components."""
 
-import base64
-
 import streamlit as st
 
 from captioning.visualize.source import source
@@ -24,11 +22,10 @@ def beam_tree(*, data: dict, key: str):
     return component(data=data, key=key)
 
 
-def hand_over(data: bytes, name: str, mime: str, *, asked: str, key: str, **hooks):
-    """Let the browser save a file under a name, once each time that it is asked for; `arrived` tells when it has.
+def hand_over(*, data: dict, key: str, **hooks):
+    """Let the browser save a file, once; `arrived` tells its id when it has.
 
     A download button of Streamlit forgets what makes its file when the page runs again; a click meanwhile gets nothing.
     """
     component = st.components.v2.component("captioning_hand_over", html="<span></span>", js=source("hand_over.js"))
-    content = base64.b64encode(data).decode()
-    return component(data={"id": asked, "content": content, "name": name, "mime": mime}, key=key, **hooks)
+    return component(data=data, key=key, **hooks)
