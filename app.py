@@ -16,7 +16,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import streamlit as st
-import torch
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
@@ -33,9 +32,8 @@ from captioning.presentation.asked_file import AskedFile
 from captioning.presentation.callbacks import to_the_end
 from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHECKPOINT, LOG_PROBABILITY, SCORE
 from captioning.presentation.library import Library, Photo, read_photo
-from captioning.presentation.memory import give_memory_back
+from captioning.presentation.process import set_up_process
 from captioning.presentation.tables import hypothesis_rows, width_rows
-from captioning.presentation.uploads import keep_uploads_in_memory
 from captioning.visualize.attention import LOOKS
 from captioning.visualize.export import FORMATS, Scene
 from captioning.visualize.pictures import thumbnail, to_jpeg
@@ -54,7 +52,7 @@ UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket":
 def main() -> None:
     st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
     st.html(STYLE / "page.css")
-    keep_uploads_in_memory()
+    set_up_process()
     with errors_told():
         library = load_library(page_arguments())
         take_over_address(library)
@@ -500,9 +498,6 @@ def identify(caption: Caption) -> tuple[str, float]:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
 def load_captioner(version: Version) -> Captioner:
-    give_memory_back()
-    # Sessions share the cores. A search that is split over them waits for all of them at each of its small steps.
-    torch.set_num_threads(1)
     return Captioner.from_checkpoint(version.path)
 
 

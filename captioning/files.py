@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from captioning.errors import CaptioningError
 
@@ -29,6 +30,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def lock(file: BinaryIO) -> bool:
+    """Whether no other process has locked this file; it is this one's then, until it is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
 def holding(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
     """Keep other processes that ask for this folder out of it while the block runs; a lock ends with its process.
@@ -42,12 +52,10 @@ def holding(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
     Raises:
         OSError: nothing can be written there.
     """
-    with (folder / "lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with (folder / "lock").open("ab") as file:
+        if not lock(file):
             busy()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
         for leftover in folder.glob(".[0-9]*.*"):
             leftover.unlink(missing_ok=True)
         yield

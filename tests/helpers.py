@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from captioning.errors import CaptioningError
 from captioning.model.decoder import AttentionDecoder
@@ -40,6 +42,22 @@ def tiny_model(vocabulary_size: int = 12, seed: int = 0, config: ModelConfig = T
     """A model with random weights, the same for the same seed."""
     torch.manual_seed(seed)
     return CaptioningModel(config, vocabulary_size).eval()
+
+
+def checkpoint_parts(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a checkpoint."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def forge(sound: Path, path: Path, tensors: dict | None = None, metadata: dict | None = None) -> Path:
+    """Write a sound checkpoint to a path with other tensors and metadata; None leaves one out."""
+    parts = zip(checkpoint_parts(sound), (tensors, metadata), strict=True)
+    forged = [
+        {name: value for name, value in {**old, **(new or {})}.items() if value is not None} for old, new in parts
+    ]
+    save_file(forged[0], path, forged[1])
+    return path
 
 
 def random_decoder(vocabulary_size: int, seed: int = 0, neck_size: int | None = 5) -> AttentionDecoder:

@@ -10,12 +10,11 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from captioning.checkpoint import FORMAT, list_checkpoints, load_checkpoint, read_info, save_checkpoint
 from captioning.errors import CheckpointError
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
-from tests.helpers import TINY, refused, tiny_model
+from tests.helpers import TINY, forge, refused, tiny_model
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs on grüne wiese 42".split()])
 SCORES = {"test": [{"beam_size": 3, "bleu": [60.5, 40, 28, 20.25]}]}
@@ -32,22 +31,9 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture
-def forge(saved, tmp_path):
-    """Writes the sound checkpoint with other metadata or tensors; None leaves one out."""
-
-    def forge(metadata=None, tensors=None):
-        with safe_open(saved, framework="pt") as file:
-            all_metadata = {**file.metadata(), **(metadata or {})}
-            all_tensors = {**{name: file.get_tensor(name) for name in file.keys()}, **(tensors or {})}  # noqa: SIM118
-        path = tmp_path / "forged.safetensors"
-        save_file(
-            {name: tensor for name, tensor in all_tensors.items() if tensor is not None},
-            path,
-            {name: text for name, text in all_metadata.items() if text is not None},
-        )
-        return path
-
-    return forge
+def forged(saved, tmp_path):
+    """The sound checkpoint with other metadata and tensors."""
+    return lambda metadata=None, tensors=None: forge(saved, tmp_path / "forged.safetensors", tensors, metadata)
 
 
 @contextmanager
@@ -172,21 +158,21 @@ def test_a_checkpoint_cut_short_is_refused(saved, tmp_path, share):
     ],
     ids=repr,
 )
-def test_metadata_of_the_wrong_kind_is_refused(forge, metadata):
-    path = forge(metadata)
+def test_metadata_of_the_wrong_kind_is_refused(forged, metadata):
+    path = forged(metadata)
     for read in (load_checkpoint, read_info):
         with refused(CheckpointError, "forged.safetensors"):
             read(path)
 
 
-def test_tensors_that_do_not_fit_the_description_are_refused(forge):
+def test_tensors_that_do_not_fit_the_description_are_refused(forged):
     def config(**changes) -> dict[str, str]:
         return {"config": json.dumps(asdict(replace(TINY, **changes)))}
 
     words = VOCABULARY.words
     for other in ([*words, "more"], words[:-1]):
         with refused(CheckpointError, "forged.safetensors", "(11, 8)", f"({len(other)}, 8)"):
-            load_checkpoint(forge({"vocabulary": json.dumps(other)}))
+            load_checkpoint(forged({"vocabulary": json.dumps(other)}))
     for metadata, tensors, cause in [
         (config(decoder_size=9), None, "has shape"),
         (config(neck_size=None), None, "decoder.neck.0"),
@@ -200,20 +186,20 @@ def test_tensors_that_do_not_fit_the_description_are_refused(forge):
         (None, {"decoder.gate.bias": torch.full((8,), -torch.inf)}, "decoder.gate.bias are not all finite"),
     ]:
         with refused(CheckpointError, cause):
-            load_checkpoint(forge(metadata, tensors))
+            load_checkpoint(forged(metadata, tensors))
 
 
 @pytest.mark.parametrize("size", [8192, 8193, 10**12])
-def test_a_description_that_claims_huge_sizes_takes_no_memory(forge, size):
+def test_a_description_that_claims_huge_sizes_takes_no_memory(forged, size):
     huge = {**asdict(TINY), "neck_size": size, "embedding_size": size, "attention_size": size, "decoder_size": size}
-    path = forge({"config": json.dumps(huge)})
+    path = forged({"config": json.dumps(huge)})
     with little_memory(), refused(CheckpointError, "has shape" if size == 8192 else "must be a whole number"):
         load_checkpoint(path)
 
 
-def test_a_huge_encoder_takes_no_memory(forge):
+def test_a_huge_encoder_takes_no_memory(forged):
     huge = {**asdict(TINY), "encoder": "vit_giant_patch14_224", "image_size": 224}
-    path = forge({"config": json.dumps(huge)})
+    path = forged({"config": json.dumps(huge)})
     with little_memory(), refused(CheckpointError, "is missing or extra"):
         load_checkpoint(path)
 

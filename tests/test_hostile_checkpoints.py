@@ -29,7 +29,7 @@ from captioning.errors import CheckpointError
 from captioning.presentation import card
 from captioning.vocabulary import LONGEST_WORD, SPECIAL_TOKENS, Vocabulary
 from tests.browser import ROOT
-from tests.helpers import refused, tiny_model
+from tests.helpers import checkpoint_parts, forge, refused, tiny_model
 
 SECONDS = 5
 MEMORY = 2**30
@@ -118,19 +118,13 @@ def target(tmp_path_factory) -> Target:
 @pytest.fixture(scope="module")
 def parts() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of the real checkpoint."""
-    with safe_open(DEFAULT_CHECKPOINT, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    return checkpoint_parts(DEFAULT_CHECKPOINT)
 
 
 @pytest.fixture
-def forge(parts, tmp_path) -> Callable[..., Path]:
-    """Writes the real checkpoint with other tensors and metadata."""
-
-    def forge(tensors: dict[str, torch.Tensor] | None = None, **metadata: str) -> Path:
-        save_file({**parts[0], **(tensors or {})}, tmp_path / NAME, {**parts[1], **metadata})
-        return tmp_path / NAME
-
-    return forge
+def forged(tmp_path) -> Callable[..., Path]:
+    """The real checkpoint with other tensors and metadata."""
+    return lambda tensors=None, **metadata: forge(DEFAULT_CHECKPOINT, tmp_path / NAME, tensors, metadata)
 
 
 def loads(path: Path) -> bool:
@@ -220,26 +214,26 @@ def test_150_places_of_tensors_swapped(target):
 
 
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
-def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(forge, parts, number):
+def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(forged, parts, number):
     draw = random.Random(7)
     for name in draw.sample([name for name, tensor in parts[0].items() if tensor.is_floating_point()], 5):
         tensor = parts[0][name].clone()
         tensor.view(-1)[draw.randrange(tensor.numel())] = number
         with refused(CheckpointError, NAME, name, "not all finite"):
-            load_checkpoint(forge({name: tensor}))
+            load_checkpoint(forged({name: tensor}))
 
 
 @pytest.mark.parametrize(
     "kind", [torch.float64, torch.bfloat16, torch.float8_e4m3fn, torch.complex64, torch.int64, torch.int8, torch.bool]
 )
-def test_a_type_that_is_no_checkpoints_is_refused(forge, parts, kind):
+def test_a_type_that_is_no_checkpoints_is_refused(forged, parts, kind):
     with refused(CheckpointError, NAME):
-        load_checkpoint(forge({"decoder.output.bias": parts[0]["decoder.output.bias"].to(kind)}))
+        load_checkpoint(forged({"decoder.output.bias": parts[0]["decoder.output.bias"].to(kind)}))
 
 
-def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forge, parts, photos):
+def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, parts, photos):
     variances = next(name for name in parts[0] if name.endswith("running_var"))
-    captioner = Captioner.from_checkpoint(forge({variances: -parts[0][variances]}))
+    captioner = Captioner.from_checkpoint(forged({variances: -parts[0][variances]}))
     with refused(CheckpointError, NAME, "not finite"):
         captioner(photos / "coffee.png")
 
@@ -268,8 +262,8 @@ def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forge, part
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_vocabulary_that_is_none_is_refused(forge, words, cause):
-    path = forge(vocabulary=json.dumps([*SPECIAL_TOKENS, *words]))
+def test_a_vocabulary_that_is_none_is_refused(forged, words, cause):
+    path = forged(vocabulary=json.dumps([*SPECIAL_TOKENS, *words]))
     with refused(CheckpointError, NAME, cause):
         load_checkpoint(path)
 
@@ -295,8 +289,8 @@ def test_a_vocabulary_that_is_none_is_refused(forge, words, cause):
     ],
     ids=lambda metadata: repr(metadata)[:60],
 )
-def test_a_description_that_is_none_is_refused(forge, metadata):
-    assert not loads(forge(**metadata))
+def test_a_description_that_is_none_is_refused(forged, metadata):
+    assert not loads(forged(**metadata))
 
 
 SCORE = {"beam_size": 3, "bleu": [60.5, 40, 28, 20.25], "cider": 60}
@@ -335,9 +329,9 @@ SCORE = {"beam_size": 3, "bleu": [60.5, 40, 28, 20.25], "cider": 60}
     ],
     ids=lambda record: repr(record)[:60],
 )
-def test_a_training_record_that_no_page_could_show_is_refused_by_its_place(forge, record):
+def test_a_training_record_that_no_page_could_show_is_refused_by_its_place(forged, record):
     [place] = record
-    path = forge(training=json.dumps(record))
+    path = forged(training=json.dumps(record))
     for read in (load_checkpoint, read_info):
         with refused(CheckpointError, NAME, place):
             read(path)

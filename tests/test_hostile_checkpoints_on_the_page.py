@@ -4,28 +4,13 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from captioning.vocabulary import SPECIAL_TOKENS
+from tests.helpers import forge
 from tests.page import captions_of, errors, text_of
-
-
-@pytest.fixture
-def forge(captioner) -> Callable[[Path, dict[str, torch.Tensor], dict[str, str]], None]:
-    """Writes the real checkpoint to a path, with other tensors and metadata."""
-
-    def forge(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-        with safe_open(captioner.info.path, framework="pt") as file:
-            real = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            save_file({**real, **tensors}, path, {**file.metadata(), **metadata})
-
-    return forge
 
 
 def test_a_checkpoint_that_is_deleted_gives_way_to_another(start, checkpoint_folder, captioner):
@@ -66,7 +51,7 @@ def test_a_checkpoint_that_comes_and_goes_is_shown_or_missed(start, checkpoint_f
     assert captions_of(start(checkpoint="other"))
 
 
-def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_folder, forge, captioner):
+def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_folder, captioner):
     path, spare = checkpoint_folder / "good.safetensors", checkpoint_folder / "spare.safetensors"
     shutil.copy(path, spare)
     app = start()
@@ -77,7 +62,7 @@ def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_
         assert message.startswith("good.safetensors is not a usable checkpoint")
         assert app.selectbox(key="checkpoint").options == ["good", "spare"]
     words = captioner.info.vocabulary.words
-    forge(path, {"decoder.output.bias": 1000.0 * torch.tensor([word == "dog" for word in words])}, {})
+    forge(captioner.info.path, path, {"decoder.output.bias": 1000.0 * torch.tensor([word == "dog" for word in words])})
     assert errors(app.run()) == []
     [after] = captions_of(app)
     assert "dog" in after.split()[:2]
@@ -88,9 +73,13 @@ def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_
 
 
 @pytest.mark.parametrize("view", ["step", "search", "compare"])
-def test_weights_that_overflow_are_told_in_one_sentence(start, checkpoint_folder, forge, captioner, view):
+def test_weights_that_overflow_are_told_in_one_sentence(start, checkpoint_folder, captioner, view):
     size = len(captioner.info.vocabulary)
-    forge(checkpoint_folder / "bad.safetensors", {"decoder.output.weight": torch.full((size, 512), 3e38)}, {})
+    forge(
+        captioner.info.path,
+        checkpoint_folder / "bad.safetensors",
+        {"decoder.output.weight": torch.full((size, 512), 3e38)},
+    )
     app = start(checkpoint="bad", view=view)
     [message] = errors(app)
     assert message.startswith("bad.safetensors computes numbers that are not finite")
@@ -124,13 +113,13 @@ def test_the_picker_lists_only_files_of_the_folder_whatever_their_names(start, c
 
 
 @pytest.mark.parametrize("view", ["step", "search", "compare", "model"])
-def test_words_and_names_of_a_checkpoint_are_never_markup(start, checkpoint_folder, forge, captioner, view):
+def test_words_and_names_of_a_checkpoint_are_never_markup(start, checkpoint_folder, captioner, view):
     words = [f"![{word}](http://x)<b>" for word in captioner.info.vocabulary.words[len(SPECIAL_TOKENS) :]]
     record = captioner.info.training | {"command": "**x**\n\ud800\u202e<img>", "versions": {"torch": "[a](http://x)"}}
     epochs = [{"train_loss": number, "bleu4": 2**53} for number in (float("nan"), float("-inf"), 1e308)]
     record |= {"dataset": {"name": "Flickr<script>\n# x"}, "stages": [{"stage": -1, "epochs": epochs}, {}]}
     texts = {"vocabulary": json.dumps([*SPECIAL_TOKENS, *words]), "training": json.dumps(record)}
-    forge(checkpoint_folder / "good.safetensors", {}, texts)
+    forge(captioner.info.path, checkpoint_folder / "good.safetensors", metadata=texts)
     app = start(view=view)
     assert errors(app) == []
     cells = [str(cell) for table in app.table for cell in table.value.to_numpy().flat]

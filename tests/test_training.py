@@ -205,6 +205,10 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
     (tmp_path / "unknown.toml").write_text("colour = 3")
     (tmp_path / "broken.toml").write_text("epochs = = 3")
     (tmp_path / "vectors.txt").write_text("dog one two three")
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "run.json").write_text('{"seed": ')
+    (damaged / "stage1.ckpt").touch()
     elsewhere = [*train(data, trained, *STAGES, "--resume"), "--output", str(tmp_path / "other.safetensors")]
     cases = {
         "a run that is there already": train(data, trained),
@@ -213,6 +217,7 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
         "a run of another model": [*elsewhere, "--decoder-size", "24"],
         "a run of other settings": [*elsewhere, "--stage2-learning-rate", "0.5"],
         "a run of another vocabulary": [*elsewhere, "--min-frequency", "2"],
+        "a run whose notes are damaged": [*elsewhere, "--run", str(damaged)],
         "no data": train(tmp_path / "nowhere", tmp_path),
         "no frequent word": [*train(data, tmp_path), "--min-frequency", "1000"],
         "no such encoder": [*train(data, tmp_path), "--encoder", "nonsense"],

@@ -5,9 +5,11 @@ import json
 import re
 import resource
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -15,9 +17,8 @@ import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from captioning.checkpoint import read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import MAX_BYTES
 from tests.browser import (
@@ -32,6 +33,7 @@ from tests.browser import (
     wait_for_picture,
     words,
 )  # fmt: skip
+from tests.helpers import forge
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,6 +42,10 @@ pytestmark = [
 
 expect.set_options(timeout=PATIENCE)
 
+# An upload as a browser sends it, around the photo.
+FORM = "multipart/form-data; boundary=x"
+FORM_HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
+FORM_TAIL = b"\r\n--x--\r\n"
 # In place of the words that the model says most often.
 HOSTILE_WORDS = {
     "a": "<img/src=x/onerror=alert(1)>",
@@ -67,14 +73,14 @@ def forged(tmp_path_factory) -> Iterator[Server]:
     for folder in ("captioning", ".streamlit"):
         shutil.copytree(ROOT / folder, root / folder)
     (root / "checkpoints").mkdir()
-    with safe_open(DEFAULT_CHECKPOINT, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    vocabulary, training = (json.loads(metadata[name]) for name in ("vocabulary", "training"))
-    metadata["vocabulary"] = json.dumps([HOSTILE_WORDS.get(word, word) for word in vocabulary])
-    training["dataset"]["name"] = training["command"] = "<img src=x onerror=alert(6)> Flickr"
-    metadata["training"] = json.dumps(training)
-    save_file(tensors, root / "checkpoints" / "**<img src=x onerror=alert(7)>**.safetensors", metadata)
+    info = read_info(DEFAULT_CHECKPOINT)
+    info.training["dataset"]["name"] = info.training["command"] = "<img src=x onerror=alert(6)> Flickr"
+    metadata = {
+        "vocabulary": json.dumps([HOSTILE_WORDS.get(word, word) for word in info.vocabulary.words]),
+        "training": json.dumps(info.training),
+    }
+    path = root / "checkpoints" / "**<img src=x onerror=alert(7)>**.safetensors"
+    forge(DEFAULT_CHECKPOINT, path, metadata=metadata)
     log = root / "log.txt"
     with running_app(log, root=root) as server:
         yield server
@@ -178,8 +184,8 @@ def test_pages_of_others_cannot_use_it(server):
     # A name that was made to mean this machine.
     rebound = {"Host": "example.org:8501", "Origin": "http://example.org:8501"}
     assert answer(server, "GET", "/_stcore/stream", **upgrade, **rebound)[0] == 403
-    form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\nabc\r\n--x--\r\n'
-    typed = {"Content_Type": "multipart/form-data; boundary=x", "Origin": "http://example.org"}
+    form = FORM_HEAD + b"abc" + FORM_TAIL
+    typed = {"Content_Type": FORM, "Origin": "http://example.org"}
     assert answer(server, "PUT", "/_stcore/upload_file/session/file", form, **typed)[0] == 403
 
 
@@ -194,16 +200,18 @@ def test_no_address_reaches_a_file(server, path):
     assert b"import streamlit" not in body
 
 
+def upload_headers(page: Page) -> dict[str, str]:
+    """Those of an upload that the page sends."""
+    [token] = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "_streamlit_xsrf"]
+    return {"Content-Type": FORM, "X-Xsrftoken": token, "Cookie": f"_streamlit_xsrf={token}"}
+
+
 def test_an_upload_over_the_limit_is_refused_by_the_server(page, server):
     """Whatever the browser lets through."""
     open_player(page, server.url)
-    cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
-    token = cookies["_streamlit_xsrf"]
-    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
-    body = head + bytes(MAX_BYTES + 2**20) + b"\r\n--x--\r\n"
-    headers = {"Content-Type": "multipart/form-data; boundary=x", "X-Xsrftoken": token}
-    headers["Cookie"] = f"_streamlit_xsrf={token}"
-    request = urllib.request.Request(f"{server.url}/_stcore/upload_file/session/file", body, headers, method="PUT")
+    body = FORM_HEAD + bytes(MAX_BYTES + 2**20) + FORM_TAIL
+    address = f"{server.url}/_stcore/upload_file/session/file"
+    request = urllib.request.Request(address, body, upload_headers(page), method="PUT")
     try:
         status = urllib.request.urlopen(request, timeout=30).status
     except urllib.error.HTTPError as error:
@@ -214,14 +222,36 @@ def test_an_upload_over_the_limit_is_refused_by_the_server(page, server):
     assert status in (400, 413)
 
 
-def test_an_upload_stays_in_memory(page, tmp_path):
-    """A server that can write no file of a megabyte takes a photo of two all the same."""
-    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+@pytest.fixture
+def noise(tmp_path) -> Path:
+    """A photo of over two megabytes."""
     path = tmp_path / "noise.png"
-    Image.fromarray(noise).save(path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)).save(path)
     assert path.stat().st_size > 2 * 2**20
+    return path
+
+
+def test_a_page_that_is_closed_amid_an_upload_leaves_no_traceback(page, server, noise):
+    open_player(page, server.url)
+    with page.expect_request(lambda request: request.method == "PUT") as sent:
+        upload(page, noise)
+    expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(r"^noise\.png"))
+    headers = upload_headers(page) | {"Origin": server.url, "Content-Length": str(2 * len(FORM_HEAD))}
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
+    connection.putrequest("PUT", urlsplit(sent.value.url).path)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders(FORM_HEAD)
+    time.sleep(1)
+    connection.close()
+    time.sleep(1)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_an_upload_stays_in_memory(page, noise, tmp_path):
+    """A server that can write no file of a megabyte takes a photo of two all the same."""
     with running_app(tmp_path / "log.txt") as server:
         open_player(page, server.url)
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (2**20, 2**20))
-        upload(page, path)
+        upload(page, noise)
         expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(r"^noise\.png"))

@@ -5,7 +5,6 @@ Lines are added whole. What a crash leaves of one has no line feed at its end; t
 """
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from captioning.errors import CaptioningError
-from captioning.files import write_whole
+from captioning.files import lock, write_whole
 from captioning.folder.rows import CommaSeparated, JsonLines, NoRowError, Row
 
 
@@ -74,7 +73,8 @@ class Results:
         return CaptioningError(f"{self.path} cannot be written ({reason}): name another file.")
 
     def _begin(self) -> None:
-        self._lock()
+        if not lock(self._file):
+            raise CaptioningError(f"Another run is writing {self.path}: wait for it, or name another file.")
         if self._is_begun():
             self._check_record()
         else:
@@ -87,12 +87,6 @@ class Results:
 
     def _is_begun(self) -> bool:
         return self._lines.stat().st_size > 0
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CaptioningError(f"Another run is writing {self.path}: wait for it, or name another file.") from None
 
     def _check_record(self) -> None:
         try:

@@ -114,12 +114,19 @@ def check_same(run: Run, made_with: dict) -> None:
     """See that a run goes on with the model, the data and the settings that it was begun with, or note those.
 
     Raises:
-        CheckpointError: something is another; stages may be added.
+        CheckpointError: something is another (stages may be added), or what was noted is damaged.
     """
     if not run.resume:
         write_whole(run.made_with, json.dumps(made_with, indent=2).encode())
         return
-    begun_with = json.loads(run.made_with.read_bytes()) if run.made_with.exists() else {}
+    try:
+        begun_with = dict(json.loads(run.made_with.read_bytes()))
+    except FileNotFoundError:
+        begun_with = {}
+    except (TypeError, ValueError):
+        raise CheckpointError(
+            f"{run.made_with} is damaged and cannot say what the run was begun with: remove it to resume unchecked."
+        ) from None
     for name in begun_with.keys() & made_with.keys():
         if begun_with[name] != made_with[name]:
             raise CheckpointError(

@@ -1,0 +1,44 @@
+"""What holds for the app's process as a whole, whichever session asks first."""
+
+import ctypes
+import logging
+from contextlib import suppress
+from functools import cache
+
+import torch
+from starlette.formparsers import MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from captioning.images import MAX_BYTES
+
+# Parameters of glibc's mallopt, from its malloc.h.
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+LARGE_BLOCK = 2**20
+
+
+@cache
+def set_up_process() -> None:
+    """Make the process one that many sessions can share; it is done once, however often it is asked for."""
+    # A search that is split over the cores waits for all of them at each of its small steps.
+    torch.set_num_threads(1)
+    # Streamlit's web server would write a larger upload to a disk while it arrives.
+    MultiPartParser.spool_max_size = 2 * MAX_BYTES
+    # A page that is closed amid an upload is no failure of the server's, which would log a traceback.
+    logging.getLogger("uvicorn.error").addFilter(_is_failure)
+    _give_memory_back()
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
+
+
+def _give_memory_back() -> None:
+    """Have all threads share one heap, and give large blocks back to the system when they are freed.
+
+    Every run of a page is a thread of its own; left to itself, glibc keeps up to sixteen heaps for them, each with what
+    the largest photo in it once took. Elsewhere than on glibc nothing is changed.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
