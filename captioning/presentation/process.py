@@ -7,13 +7,14 @@ from functools import cache
 
 import torch
 from starlette.formparsers import MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from captioning.images import MAX_BYTES
 
 # Parameters of glibc's mallopt, from its malloc.h.
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 LARGE_BLOCK = 2**20
+# Starlette's exceptions when a page is closed amid an upload, and when it is while its socket is being read.
+CLOSED_PAGE = ("ClientDisconnect", "WebSocketDisconnected")
 
 
 @cache
@@ -23,13 +24,13 @@ def set_up_process() -> None:
     torch.set_num_threads(1)
     # Streamlit's web server would write a larger upload to a disk while it arrives.
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
-    # A page that is closed amid an upload is no failure of the server's, which would log a traceback.
     logging.getLogger("uvicorn.error").addFilter(_is_failure)
     _give_memory_back()
 
 
 def _is_failure(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], ClientDisconnect))
+    """Whether more went wrong than that a page was closed, which the web server would log with a traceback."""
+    return not (record.exc_info and type(record.exc_info[1]).__name__ in CLOSED_PAGE)
 
 
 def _give_memory_back() -> None:
