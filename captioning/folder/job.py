@@ -15,7 +15,7 @@ from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 
 # Photos that a worker searches together.
-BATCH_SIZE = 64
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
