@@ -118,7 +118,7 @@ class ImageEncoder(nn.Module):
     def _probe(self) -> tuple[tuple[int, int], int]:
         """Grid and channels for this image size, read off the shape that a blank photo's features would have."""
         # On the device where nothing is computed and nothing takes memory.
-        backbone = deepcopy(self.backbone).to("meta").eval()
+        backbone = deepcopy(self.backbone).to("meta")
         blank = torch.empty(1, 3, self._image_size, self._image_size, device="meta")
         with torch.inference_mode():
             grid = self._grid_last(backbone.forward_features(blank))
@@ -157,7 +157,7 @@ def _create_backbone(name: str, pretrained: bool) -> nn.Module:
         ) from None
     if pretrained and packaged:
         _load_packaged_weights(backbone, base)
-    return backbone.to(memory_format=torch.channels_last)
+    return backbone.eval().to(memory_format=torch.channels_last)
 
 
 def _load_packaged_weights(backbone: nn.Module, name: str) -> None:
