@@ -56,7 +56,7 @@ def measure() -> list[str]:
     operations = 2 * multiply_adds()
     lines = []
     for name in ("float32", "bfloat16"):
-        encoder = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name).model.encoder
+        encoder = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name).encoder
         photos = {count: blank(count) for count in (1, 2)}
         works = {str(count): lambda encoder=encoder, pixels=pixels: encoder(pixels) for count, pixels in photos.items()}
         times = in_turns(works, ROUNDS)
