@@ -85,6 +85,7 @@ def test_what_is_wrong_is_told_in_one_sentence(command, captioner, photos, tmp_p
         assert err.endswith(".\n"), call
 
 
+@pytest.mark.slow
 def test_evaluate_scores_every_width_and_writes_results(command, small_flickr8k, tmp_path):
     results = tmp_path / "results.json"
     code, out, _ = command(

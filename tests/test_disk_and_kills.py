@@ -264,6 +264,7 @@ def test_an_export_finds_its_disk_full(disk, photos, checkpoint, run_main):
     assert sorted(disk.iterdir()) == sorted([ballast, *outputs])
 
 
+@pytest.mark.slow
 def test_an_evaluation_whose_captions_find_no_room_still_tells_its_scores(disk, data, checkpoint, start):
     fill(disk, 0)
     flags = ["--data", data, "--checkpoint", checkpoint, "--beam-size", 1, "--results", disk / "results.json"]

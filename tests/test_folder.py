@@ -212,6 +212,7 @@ def undisturbed(many, tmp_path_factory) -> list[Row]:
     return read_rows(output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "seed"), [(".csv", 1), (".parquet", 2)])
 def test_killed_and_interrupted_it_goes_on(command, many, undisturbed, tmp_path, suffix, seed):
     """Killed, interrupted and gone on with, a run gives the rows of one that was left alone."""

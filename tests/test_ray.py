@@ -23,6 +23,7 @@ def command(run_main):
     return partial(run_main, main, "caption")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(command, tmp_path):
     """The rows, their order and what cannot be read are as without Ray."""
     folder, output, without = tmp_path / "photos", tmp_path / "captions.jsonl", tmp_path / "without.jsonl"
