@@ -311,6 +311,15 @@ def test_nothing_is_cut_off_at_any_size(page, scheme):
             assert strip["y"] + strip["height"] <= height
 
 
+def test_nothing_takes_the_clicks_of_the_controls_above_the_thumbnails(page):
+    for thumbnail in page.locator(".st-key-gallery img").all()[:3]:
+        thumbnail.hover()
+        # What appears over a thumbnail does so slowly.
+        page.wait_for_timeout(600)
+        for name in ("Gallery", "Upload", "Camera"):
+            page.get_by_role("radio", name=name).click(trial=True, timeout=5_000)
+
+
 def test_two_people_see_each_their_own_photo(page, browser, server):
     other = browser.new_page(viewport={"width": 1440, "height": 900})
     other.set_default_timeout(PATIENCE)
