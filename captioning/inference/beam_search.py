@@ -18,7 +18,7 @@ import torch
 from captioning.inference.options import SearchOptions
 from captioning.inference.trace import Hypothesis, Step, Trace
 from captioning.model.decoder import Memory, State
-from captioning.model.search_decoder import SearchDecoder, places
+from captioning.model.search_decoder import SearchDecoder
 from captioning.vocabulary import END, PAD, START, UNK
 
 NEVER_GENERATED = (PAD, START, UNK)
@@ -92,6 +92,8 @@ class BeamSearch:
         self.forced = _forced_tokens(prefixes or [()] * count, options.max_steps).to(device)
         self.open_photos = torch.arange(count, device=device)
         self.closed_places = torch.zeros(count, 1, dtype=torch.long, device=device)
+        # Of the open photos: their first rows, and how many of the decoder's states are theirs.
+        self.firsts, self.state_counts = torch.arange(count, device=device), [1] * count
         # Of the rows: which of the open photos, which of the decoder's states, the last token, and the log-probability.
         self.photos = self.parents = torch.arange(count, device=device)
         self.tokens = torch.full((count,), START, device=device)
@@ -102,14 +104,13 @@ class BeamSearch:
     def run(self) -> Trace:
         """Search to the end."""
         self.memory, self.state = self.decoder.start(self.features)
-        self.state_photos = self.photos
         while self.open_photos.numel() and len(self.steps) < self.options.max_steps:
             self._advance()
         return Trace(self.steps, len(self.features), self.options)
 
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
-        glimpse = self.decoder.look(self.memory, self.state, self.state_photos)
+        glimpse = self.decoder.look(self.memory, self.state, self.state_counts)
         state = self.decoder.read(glimpse, self.parents, self.tokens)
         logits = self.decoder.predict(state.hidden)
         log_probabilities = allowed(logits, self.tokens, first=not self.steps).log_softmax(dim=1)
@@ -120,9 +121,8 @@ class BeamSearch:
         values, tokens = (each[:, :wanted] for each in self._force(best, log_probabilities))
         rows, ranks, scores = self._best_of_photos(self.scores.unsqueeze(1) + values, wanted)
         tokens = tokens[rows, ranks]
-        kept = scores.isfinite() & (
-            torch.arange(scores.shape[1], device=scores.device) < self.options.beam_size - self.closed_places
-        )
+        open_places = self.options.beam_size - self.closed_places
+        kept = (scores > -torch.inf) & (torch.arange(scores.shape[1], device=scores.device) < open_places)
         ended = kept & (tokens == END)
         step = Step(
             photos=self.open_photos.unsqueeze(1).expand_as(tokens),
@@ -144,11 +144,10 @@ class BeamSearch:
         """The best of each photo's continuations, totals (R, C): rows, places among the row's, and totals, (n, …)."""
         photos, width = self.photos, totals.shape[1]
         grid = totals.new_full((len(self.open_photos), self.options.beam_size, width), -torch.inf)
-        grid[photos, places(photos)] = totals
+        grid[photos, torch.arange(len(photos), device=photos.device) - self.firsts[photos]] = totals
         scores, chosen = grid.flatten(1).topk(min(wanted, self.options.beam_size * width))
-        first = torch.searchsorted(photos, torch.arange(len(self.open_photos), device=photos.device))
         # What stands for rows that a photo lacks is -inf, and of no row's; any will do.
-        rows = (first.unsqueeze(1) + chosen // width).clamp(max=len(photos) - 1)
+        rows = (self.firsts.unsqueeze(1) + chosen // width).clamp(max=len(photos) - 1)
         return rows, chosen % width, scores
 
     def _force(self, best: Best, log_probabilities: torch.Tensor) -> Best:
@@ -164,20 +163,18 @@ class BeamSearch:
     def _follow(self, step: Step, state: State) -> None:
         """Move on to the chosen continuations, leaving out the photos that have no open place."""
         photos, ranks = step.alive.nonzero(as_tuple=True)
-        parents = step.rows[photos, ranks]
         self.tokens, self.scores = step.tokens[photos, ranks], step.scores[photos, ranks]
         # Of the states those that are gone on from, once each.
-        used = torch.zeros(len(self.photos), dtype=torch.bool, device=photos.device)
-        used[parents] = True
-        self.parents = (used.cumsum(0) - 1)[parents]
-        self.state, state_photos = State(*(tensor[used] for tensor in state)), self.photos[used]
-        still = step.alive.any(dim=1)
+        used, self.parents = step.rows[photos, ranks].unique(return_inverse=True)
+        self.state = State(*(tensor.index_select(0, used) for tensor in state))
+        rows, states = (of.bincount(minlength=len(self.open_photos)) for of in (photos, self.photos[used]))
+        still = rows > 0
         if not still.all():
             self.open_photos, self.closed_places = self.open_photos[still], self.closed_places[still]
             self.forced = self.forced[still]
             self.memory = Memory(*(tensor[still] for tensor in self.memory))
-            photos, state_photos = ((still.cumsum(0) - 1)[each] for each in (photos, state_photos))
-        self.photos, self.state_photos = photos, state_photos
+            photos, rows, states = (still.cumsum(0) - 1)[photos], rows[still], states[still]
+        self.photos, self.firsts, self.state_counts = photos, rows.cumsum(0) - rows, states.tolist()
 
 
 def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> torch.Tensor:

@@ -4,15 +4,13 @@ Rows are the open hypotheses, as many as each photo has; S states from which the
 refer to them, for those that differ in their last word alone share the state before it.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from captioning.model.decoder import AttentionDecoder, Memory, State
-
-# Energies of the attention that are computed at a time: 1 MB of float32, which a CPU's cache holds.
-CACHED_ENERGIES = 2**18
 
 
 class Glimpse(NamedTuple):
@@ -57,47 +55,31 @@ class SearchDecoder(nn.Module):
         hidden, cell = self.initial(features.mean(dim=1)).tanh().chunk(2, dim=1)
         return Memory(features, self.project(features)), State(hidden, cell)
 
-    def look(self, memory: Memory, state: State, photos: torch.Tensor) -> Glimpse:
-        """What states (S, H) see of their photos (S,), which must stand in rising order."""
+    def look(self, memory: Memory, state: State, counts: Sequence[int]) -> Glimpse:
+        """What states (S, H) see of their photos, of which the first `counts[0]` states have the first, and so on."""
         query, gate, gates = self.from_hidden(state.hidden).split(self._sizes, dim=1)
-        attention = self._attend(memory.projected, query, photos)
-        context = _mix(attention, memory.features, photos) * gate.sigmoid()
+        # Photo by photo: its energies (states, L, A), the largest tensor of all, stay in a CPU's cache.
+        scores = [
+            (projected + some.unsqueeze(1)).sigmoid_() @ self.score
+            for projected, some in zip(memory.projected, query.split(counts), strict=True)
+        ]
+        attention = torch.cat(scores).softmax(dim=1)
+        contexts = [
+            weights @ features for weights, features in zip(attention.split(counts), memory.features, strict=True)
+        ]
+        context = torch.cat(contexts) * gate.sigmoid()
         return Glimpse(attention, gates + self.from_context(context), state.cell)
 
     def read(self, glimpse: Glimpse, parents: torch.Tensor, tokens: torch.Tensor) -> State:
         """States (R, H) after a token each (R,), read by the states `parents` (R,) that had looked."""
         gates = (glimpse.gates.index_select(0, parents) + self.words.index_select(0, tokens)).sigmoid()
         taken, kept, new, shown = gates.chunk(4, dim=1)
-        cell = kept * glimpse.cell.index_select(0, parents) + taken * (2 * new - 1)
-        return State(shown * (2 * (2 * cell).sigmoid() - 1), cell)
+        cell = torch.addcmul(kept * glimpse.cell.index_select(0, parents) - taken, taken, new, value=2)
+        return State(torch.addcmul(-shown, shown, (2 * cell).sigmoid(), value=2), cell)
 
     def predict(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits (R, V) of the next token after hidden states (R, H)."""
         return self.output(hidden)
-
-    def _attend(self, projected: torch.Tensor, query: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
-        """Attention weights (S, L); the energies, the largest tensor of all, are computed some rows at a time."""
-        rows = max(1, CACHED_ENERGIES // projected[0].numel())
-        parts = []
-        for some, of in zip(query.split(rows), photos.split(rows), strict=True):
-            energy = projected.index_select(0, of).add_(some.unsqueeze(1)).sigmoid_()
-            parts.append((energy @ self.score).softmax(dim=1))
-        return torch.cat(parts)
-
-
-def places(photos: torch.Tensor) -> torch.Tensor:
-    """The place of each row among its photo's, for photos (R,) in rising order."""
-    return torch.arange(len(photos), device=photos.device) - torch.searchsorted(photos, photos)
-
-
-def _mix(attention: torch.Tensor, features: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
-    """Context vectors (S, D): each row's photo's features, weighted."""
-    if len(features) == 1:
-        return attention @ features[0]
-    place = places(photos)
-    weights = attention.new_zeros(len(features), int(place.max()) + 1, attention.shape[1])
-    weights[photos, place] = attention
-    return (weights @ features)[photos, place]
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> nn.Linear:
