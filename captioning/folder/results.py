@@ -5,15 +5,15 @@ Lines are added whole. What a crash leaves of one has no line feed at its end; t
 """
 
 import errno
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from captioning.errors import CaptioningError
-from captioning.files import lock, write_whole
+from captioning.files import lock
 from captioning.folder.rows import CommaSeparated, JsonLines, NoRowError, Row
+from captioning.settings_note import changed, read_note, write_note
 
 
 class Results:
@@ -78,7 +78,7 @@ class Results:
         if self._is_begun():
             self._check_record()
         else:
-            write_whole(self._record, json.dumps(self._made_with, indent=2).encode())
+            write_note(self._record, self._made_with)
         self.photos, self._end = self._read_lines()
         if self._end < self._lines.stat().st_size:
             self._file.truncate(self._end)
@@ -90,17 +90,18 @@ class Results:
 
     def _check_record(self) -> None:
         try:
-            begun_with = dict(json.loads(self._record.read_bytes()))
-        except (OSError, TypeError, ValueError):
+            begun_with = read_note(self._record)
+        except (OSError, ValueError):
+            begun_with = {}
+        if not self._made_with.keys() <= begun_with.keys():
             raise CaptioningError(
                 f"{self.path} is there already, and {self._record.name} does not say what made it: name another file."
-            ) from None
-        for name, value in self._made_with.items():
-            if begun_with.get(name) != value:
-                raise CaptioningError(
-                    f"{self.path} was begun with another {name} ({begun_with.get(name)}, not {value}): name another "
-                    "file, or take the same as then."
-                )
+            )
+        for name in changed(begun_with, self._made_with):
+            raise CaptioningError(
+                f"{self.path} was begun with another {name} ({begun_with[name]}, not {self._made_with[name]}): name "
+                "another file, or take the same as then."
+            )
 
     def _read_lines(self) -> tuple[set[str], int]:
         """The photos that have a row, and where the last whole line ends."""

@@ -79,9 +79,9 @@ class ImageEncoder(nn.Module):
         self._precision = precision
         fold_batch_norm(self.backbone)
         self.backbone.to(precision)
-        blank = self._blank()
-        if blank.device.type == "cpu":
-            pack_layers(self.backbone, blank)
+        if next(self.backbone.parameters()).device.type == "cpu":
+            blank = torch.zeros(1, 3, self._image_size, self._image_size, dtype=precision)
+            pack_layers(self.backbone, blank.to(memory_format=torch.channels_last))
 
     def freeze(self) -> None:
         """Train nothing of the encoder."""
@@ -123,12 +123,6 @@ class ImageEncoder(nn.Module):
         with torch.inference_mode():
             grid = self._grid_last(backbone.forward_features(blank))
         return (grid.shape[1], grid.shape[2]), grid.shape[3]
-
-    def _blank(self) -> torch.Tensor:
-        """A photo of zeros, as the backbone reads it."""
-        shape = (1, 3, self._image_size, self._image_size)
-        device = next(self.backbone.parameters()).device
-        return torch.zeros(shape, dtype=self._precision, device=device).to(memory_format=torch.channels_last)
 
     def _grid_last(self, features: torch.Tensor) -> torch.Tensor:
         """(B, rows, columns, D) from what the backbone gives: (B, D, rows, columns), that, or (B, tokens, D)."""

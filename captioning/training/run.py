@@ -1,6 +1,5 @@
 """Where a run keeps what, and what is checked before it starts."""
 
-import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import CheckpointError, DatasetError
-from captioning.files import holding, replacing, write_whole
+from captioning.files import holding, replacing
 from captioning.model.model import CaptioningModel
+from captioning.settings_note import changed, read_note, write_note
 from captioning.training.settings import StageSettings
 
 # Bytes of a state for each weight: the weight, and Adam's two moments of it.
@@ -117,21 +117,20 @@ def check_same(run: Run, made_with: dict) -> None:
         CheckpointError: something is another (stages may be added), or what was noted is damaged.
     """
     if not run.resume:
-        write_whole(run.made_with, json.dumps(made_with, indent=2).encode())
+        write_note(run.made_with, made_with)
         return
     try:
-        begun_with = dict(json.loads(run.made_with.read_bytes()))
+        begun_with = read_note(run.made_with)
     except FileNotFoundError:
         begun_with = {}
-    except (TypeError, ValueError):
+    except ValueError:
         raise CheckpointError(
             f"{run.made_with} is damaged and cannot say what the run was begun with: remove it to resume unchecked."
         ) from None
-    for name in begun_with.keys() & made_with.keys():
-        if begun_with[name] != made_with[name]:
-            raise CheckpointError(
-                f"{run.folder} was begun with another {name}: resume with the same as then, or name another --run."
-            )
+    for name in changed(begun_with, made_with):
+        raise CheckpointError(
+            f"{run.folder} was begun with another {name}: resume with the same as then, or name another --run."
+        )
 
 
 def check_output(path: Path) -> None:
