@@ -2,9 +2,10 @@
 
 python -m benchmarks.soak [--people N] [--seconds S]
 
-Browsers step through captions, change the beam width, choose and upload photos, upload what is none, look at other
-views, take files away, and close in the middle of it all, when another comes. Every caption on a page is compared with
-the one that the model gives for that photo and width alone. Resident memory is that of the server's process.
+Browsers step through captions, change the beam width, also several times before the page has followed, choose and
+upload photos, upload what is none, look at other views, take files away, and close in the middle of it all, when
+another comes. Every caption on a page is compared with the one that the model gives for that photo and width alone.
+Resident memory is that of the server's process.
 """
 
 import argparse
@@ -38,7 +39,16 @@ EXPORTS = {
     "Step-through (HTML)": b"<",
 }
 # How often people do what, in a hundred.
-HABITS = {"step": 50, "widen": 17, "choose": 12, "upload": 7, "upload_none": 4, "look_elsewhere": 6, "take_away": 4}
+HABITS = {
+    "step": 44,
+    "widen": 15,
+    "drag": 8,
+    "choose": 12,
+    "upload": 7,
+    "upload_none": 4,
+    "look_elsewhere": 6,
+    "take_away": 4,
+}
 
 
 @dataclass
@@ -100,12 +110,16 @@ class Person:
         await self.page.wait_for_timeout(150)
 
     async def widen(self) -> None:
-        wider = self.width == 1 or (self.width < 10 and self.chance.random() < 0.5)
-        self.width += 1 if wider else -1
-        slider = self.page.get_by_role("slider", name="Beam width")
-        await slider.press("ArrowRight" if wider else "ArrowLeft")
+        await self._move_slider()
         await self.page.wait_for_url(re.compile(f"beam={self.width}&"), wait_until="commit")
         await self.check("widen")
+
+    async def drag(self) -> None:
+        for _ in range(self.chance.randint(2, 6)):
+            await self._move_slider()
+            await self.page.wait_for_timeout(self.chance.choice([0, 100, 300]))
+        await self.page.wait_for_url(re.compile(f"beam={self.width}&"), wait_until="commit")
+        await self.check("drag")
 
     async def choose(self) -> None:
         await self.page.get_by_role("radio", name="Gallery").click()
@@ -156,6 +170,11 @@ class Person:
             await expect(self.page.locator(".sentence").first).to_have_attribute("aria-label", expected, timeout=20_000)
         except AssertionError:
             self._compare(after, await self.page.locator(".sentence").first.get_attribute("aria-label"))
+
+    async def _move_slider(self) -> None:
+        wider = self.width == 1 or (self.width < 10 and self.chance.random() < 0.5)
+        self.width += 1 if wider else -1
+        await self.page.get_by_role("slider", name="Beam width").press("ArrowRight" if wider else "ArrowLeft")
 
     async def _hand_over(self, path: Path) -> None:
         await self.page.get_by_role("radio", name="Upload").click()

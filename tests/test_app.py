@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from captioning import Captioner, SearchOptions, checkpoint
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
 from captioning.vocabulary import tokenize
+from tests.browser import ROOT
 from tests.helpers import make_photos
 from tests.page import captions_of, errors, story, text_of, upload
 
@@ -314,3 +317,14 @@ def test_a_photo_of_any_mode_and_size_is_shown(start):
         image.save(file, "TIFF")
         assert errors(upload(app, "photo.tiff", file.getvalue())) == []
         assert captions_of(app)[0]
+
+
+def test_what_is_imported_is_left_out_of_the_collection_after_every_run():
+    # All sessions wait for it.
+    script = (
+        "import gc; from captioning import Captioner; from captioning.presentation.process import set_up_process; "
+        "before = len(gc.get_objects()); set_up_process(); print(before, len(gc.get_objects()))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    before, after = map(int, run.stdout.split())
+    assert after < before / 10

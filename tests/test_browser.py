@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions
 from tests.browser import (
@@ -126,6 +127,23 @@ def test_a_width_that_is_chosen_amid_steps_stays(page):
         page.wait_for_timeout(1500)
         expect(page).to_have_url(re.compile(f"beam={width}&"))
         expect(slider).to_have_value(str(width))
+
+
+def test_a_page_is_not_referred_to_a_message_that_it_may_have_dropped(page):
+    kinds = set()
+
+    def note(data: bytes) -> None:
+        kinds.add(ForwardMsg.FromString(data).WhichOneof("type"))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", note))
+    page.reload()
+    wait_for_picture(page)
+    slider = page.get_by_role("slider", name="Beam width")
+    for key, width in [("ArrowRight", 6), ("ArrowLeft", 5)] * 2:
+        slider.press(key)
+        page.wait_for_url(re.compile(f"beam={width}&"), wait_until="commit")
+    assert "delta" in kinds
+    assert "ref_hash" not in kinds
 
 
 def test_a_link_opens_the_same_view_and_going_back_returns(page, server, captioner, photos):
