@@ -90,9 +90,9 @@ def take_over_address(library: Library) -> None:
     """Set the page to what its address says, when it is opened or the browser goes back; what cannot be is told."""
     state, asked = st.session_state, st.query_params.to_dict()
     # Any other run may still bring the address from before the last control was moved.
-    if "address" in state and not get_script_run_ctx().is_history_navigation:
+    if "opened" in state and not get_script_run_ctx().is_history_navigation:
         return
-    state.address = asked
+    state.opened = True
     photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
     checkpoints = [path.stem for path in list_checkpoints(CHECKPOINT_FOLDER)]
     offers = {
@@ -128,9 +128,8 @@ def write_address() -> None:
     address |= {"word": str(state.word), "look": state.look}
     if state.said:
         address["say"] = " ".join(state.said[-1])
-    if address != state.address:
-        st.query_params.from_dict(address)
-        state.address = address
+    # Also where it should be there already: the run that was to write it may have been cut short.
+    st.query_params.from_dict(address)
 
 
 # The sidebar
