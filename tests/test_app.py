@@ -94,6 +94,15 @@ def test_the_address_brings_back_photo_width_word_look_and_view(start, captioner
     assert start(view="model").session_state["view"] == "model"
 
 
+def test_an_address_that_did_not_come_to_the_browser_is_written_again(start):
+    app = start(beam="5")
+    # What a browser brings that was to be told of a width by a run that was cut short.
+    app.query_params["beam"] = "4"
+    app.run()
+    assert app.slider(key="beam_size").value == 5
+    assert app.query_params["beam"] == "5"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
