@@ -1,8 +1,10 @@
 """Batch norm folded into the convolutions before it: two operations fewer a layer, for a model that is not trained."""
 
-from torch import fx, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from captioning.model.sole_readers import sole_readers
 
 
 def fold_batch_norm(model: nn.Module) -> None:
@@ -11,27 +13,11 @@ def fold_batch_norm(model: nn.Module) -> None:
     What the model computes stays the same up to rounding. A model whose forward pass cannot be traced has its layers
     left as they are.
     """
-    try:
-        graph = _Tracer().trace(model)
-    except (fx.proxy.TraceError, AssertionError, AttributeError, TypeError, ValueError, RuntimeError):
-        return
-    modules = dict(model.named_modules())
-    for node in graph.nodes:
-        norm = modules.get(node.target) if node.op == "call_module" else None
-        if not isinstance(norm, _BatchNorm) or not norm.track_running_stats:
-            continue
-        [before, *_] = node.all_input_nodes
-        convolution = modules.get(before.target) if before.op == "call_module" else None
-        if isinstance(convolution, nn.Conv2d) and len(before.users) == 1:
-            _fold(convolution, norm)
-            model.set_submodule(node.target, _after_norm(norm))
-
-
-class _Tracer(fx.Tracer):
-    """Looks at convolutions and norms from outside, at those too that are not torch's own."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, nn.Conv2d | _BatchNorm) or super().is_leaf_module(module, name)
+    for name, reader in sole_readers(model).items():
+        norm = model.get_submodule(reader)
+        if isinstance(norm, _BatchNorm) and norm.track_running_stats:
+            _fold(model.get_submodule(name), norm)
+            model.set_submodule(reader, _after_norm(norm))
 
 
 def _fold(convolution: nn.Conv2d, norm: _BatchNorm) -> None:

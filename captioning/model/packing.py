@@ -5,11 +5,15 @@ are those that torch.compile puts in for a frozen model; here they are used with
 """
 
 import torch
-from timm.layers import Conv2dSame, pad_same
+from timm.layers import Conv2dSame, get_same_padding
 from torch import nn
 
+from captioning.model.sole_readers import sole_readers
+
 _ops = torch.ops.mkldnn
+# Activations that the operators apply to what they write, as they are told of them.
 _NO_ACTIVATION = ("none", [], "")
+_ACTIVATIONS = {nn.ReLU: ("relu", [], ""), nn.ReLU6: ("hardtanh", [0.0, 6.0], "")}
 # oneDNN writes and keeps a program for each number of rows that a layer is given, up to half a megabyte; a search has
 # another number at every step, so that beyond this one only every eighth is used.
 _EXACT_ROWS, _ROWS_STEP = 16, 8
@@ -29,12 +33,16 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
     if not torch.backends.mkldnn.is_available() or not _knows(next(model.parameters()).dtype):
         return
     sizes = _input_sizes(model, example) if example else {}
+    readers = sole_readers(model) if example else {}
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if type(module) is nn.Linear:
             model.set_submodule(name, _PackedLinear(module.weight, module.bias))
         elif name in sizes:
-            model.set_submodule(name, _PackedConv2d(module, sizes[name]))
+            activation = _ACTIVATIONS.get(type(model.get_submodule(readers[name]))) if name in readers else None
+            if activation:
+                model.set_submodule(readers[name], nn.Identity())
+            model.set_submodule(name, _PackedConv2d(module, sizes[name], activation or _NO_ACTIVATION))
 
 
 def _knows(precision: torch.dtype) -> bool:
@@ -46,11 +54,11 @@ def _knows(precision: torch.dtype) -> bool:
 
 
 def _input_sizes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, list[int]]:
-    """The size of what each convolution reads, its padding left out, in a run of the model."""
+    """The size of what each convolution reads in a run of the model."""
     sizes = {}
 
     def note(name: str):
-        return lambda layer, inputs: sizes.update({name: list(_pad(layer, inputs[0]).shape)})
+        return lambda layer, inputs: sizes.update({name: list(inputs[0].shape)})
 
     hooks = [
         module.register_forward_pre_hook(note(name)) for name, module in model.named_modules() if _is_plain(module)
@@ -63,15 +71,9 @@ def _input_sizes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[st
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether this is a convolution that pads with zeros, as many as it says or as many as TensorFlow would."""
-    known = type(module) in (nn.Conv2d, Conv2dSame)
-    return known and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-
-
-def _pad(layer: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """Pad as TensorFlow does, which depends on the size and may be more on one side; torch's layers pad themselves."""
-    if isinstance(layer, Conv2dSame):
-        return pad_same(inputs, layer.kernel_size, layer.stride, layer.dilation)
-    return inputs
+    if type(module) is Conv2dSame:
+        return module.dilation == (1, 1)
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
 
 
 class _PackedLinear(nn.Module):
@@ -87,14 +89,27 @@ class _PackedLinear(nn.Module):
 
 
 class _PackedConv2d(nn.Module):
-    def __init__(self, layer: nn.Conv2d, size: list[int]):
+    def __init__(self, layer: nn.Conv2d, size: list[int], activation: tuple[str, list[float], str]):
         super().__init__()
-        self.layer = layer
-        padding = [0, 0] if isinstance(layer, Conv2dSame) else layer.padding
+        weight, padding = (
+            _padded_alike(layer, size[2:]) if isinstance(layer, Conv2dSame) else (layer.weight, layer.padding)
+        )
         self.shape = (padding, layer.stride, layer.dilation, layer.groups)
-        self.weight, self.bias = _ops._reorder_convolution_weight(layer.weight, *self.shape, size), layer.bias
-        del layer.weight, layer.bias
+        self.weight, self.bias = _ops._reorder_convolution_weight(weight, *self.shape, size), layer.bias
+        self.activation = activation
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        padded = _pad(self.layer, inputs)
-        return _ops._convolution_pointwise(padded, self.weight, self.bias, *self.shape, *_NO_ACTIVATION)
+        return _ops._convolution_pointwise(inputs, self.weight, self.bias, *self.shape, *self.activation)
+
+
+def _padded_alike(layer: Conv2dSame, size: list[int]) -> tuple[torch.Tensor, list[int]]:
+    """A kernel and a padding, the same on both sides, that do what TensorFlow's padding does for inputs of this size.
+
+    TensorFlow pads one zero more at the end where the number is odd. Here it does so at the start too, where the
+    kernel has got a row or column of zeros to be laid on it, so that nothing need be copied to be padded.
+    """
+    spaces = zip(size, layer.kernel_size, layer.stride, strict=True)
+    missing = [get_same_padding(length, kernel, stride, dilation=1) for length, kernel, stride in spaces]
+    padding = [-(-number // 2) for number in missing]
+    rows, columns = (number % 2 for number in missing)
+    return nn.functional.pad(layer.weight, (columns, 0, rows, 0)), padding
