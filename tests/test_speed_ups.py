@@ -58,6 +58,29 @@ def test_folded_and_packed_backbones_compute_the_same(name):
     torch.testing.assert_close(folded.forward_features(pixels), expected, rtol=1e-3, atol=1e-4)
 
 
+class Tangle(torch.nn.Module):
+    """Convolutions of which one activation reads two, and which an operation reads beside an activation."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = (torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+        self.shared, self.own = torch.nn.ReLU(), torch.nn.ReLU6()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        second = self.second(self.shared(self.first(inputs)))
+        return self.own(self.third(self.shared(second) - second)) - self.third.bias.sum()
+
+
+@torch.inference_mode()
+def test_an_activation_becomes_part_of_a_convolution_only_where_it_alone_reads_it_and_nothing_else():
+    torch.manual_seed(0)
+    model, inputs = Tangle(), torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
+    expected = model(inputs)
+    pack_layers(model, inputs)
+    assert [type(layer) for layer in (model.shared, model.own)] == [torch.nn.ReLU, torch.nn.Identity]
+    torch.testing.assert_close(model(inputs), expected)
+
+
 def test_nothing_is_left_of_the_real_encoders_batch_norm(captioner, plain):
     norms = torch.nn.modules.batchnorm._BatchNorm
     assert any(isinstance(module, norms) for module in plain.encoder.modules())

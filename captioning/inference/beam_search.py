@@ -5,6 +5,9 @@ every step the best continuations fill the open places; a continuation that is `
 that a search ends with as many finished hypotheses as the beam is wide. Within a step all continuations have the same
 length; lengths matter only in the final ranking.
 
+The decoder computes where its weights are; what follows from the likeliest tokens, a few numbers a photo, is decided in
+numpy, whose operations on so little cost a fraction of torch's and wait for no device.
+
 A photo's caption can be given a prefix: words that are said, whatever the model thinks of them, before the search is
 free. They count in the log-probability as any other word does.
 """
@@ -13,6 +16,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from captioning.inference.options import SearchOptions
@@ -60,8 +64,8 @@ def allowed(logits: torch.Tensor, before: torch.Tensor, *, first: bool) -> torch
 class Best(NamedTuple):
     """The likeliest tokens of R rows, best first: log-probabilities and ids, both (R, C)."""
 
-    values: torch.Tensor
-    tokens: torch.Tensor
+    values: np.ndarray
+    tokens: np.ndarray
 
 
 class BeamSearch:
@@ -87,97 +91,106 @@ class BeamSearch:
         options: SearchOptions,
         prefixes: Sequence[Sequence[int]] | None = None,
     ):
-        count, device = len(features), features.device
+        count = len(features)
         self.decoder, self.features, self.options = decoder, features, options
-        self.forced = _forced_tokens(prefixes or [()] * count, options.max_steps).to(device)
-        self.open_photos = torch.arange(count, device=device)
-        self.closed_places = torch.zeros(count, 1, dtype=torch.long, device=device)
+        self.forced = _forced_tokens(prefixes or [()] * count, options.max_steps)
+        self.open_photos, self.closed_places = np.arange(count), np.zeros((count, 1), dtype=int)
         # Of the open photos: their first rows, and how many of the decoder's states are theirs.
-        self.firsts, self.state_counts = torch.arange(count, device=device), [1] * count
+        self.firsts, self.state_counts = np.arange(count), [1] * count
         # Of the rows: which of the open photos, which of the decoder's states, the last token, and the log-probability.
-        self.photos = self.parents = torch.arange(count, device=device)
-        self.tokens = torch.full((count,), START, device=device)
-        self.scores = torch.zeros(count, device=device)
+        self.photos = self.parents = np.arange(count)
+        self.tokens, self.scores = np.full(count, START), np.zeros(count, dtype=np.float32)
         self.steps: list[Step] = []
 
     @torch.inference_mode()
     def run(self) -> Trace:
         """Search to the end."""
         self.memory, self.state = self.decoder.start(self.features)
-        while self.open_photos.numel() and len(self.steps) < self.options.max_steps:
+        while self.open_photos.size and len(self.steps) < self.options.max_steps:
             self._advance()
         return Trace(self.steps, len(self.features), self.options)
 
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
         glimpse = self.decoder.look(self.memory, self.state, self.state_counts)
-        state = self.decoder.read(glimpse, self.parents, self.tokens)
+        tokens = self._sent(self.tokens)
+        state = self.decoder.read(glimpse, self._sent(self.parents), tokens)
         logits = self.decoder.predict(state.hidden)
-        log_probabilities = allowed(logits, self.tokens, first=not self.steps).log_softmax(dim=1)
+        log_probabilities = allowed(logits, tokens, first=not self.steps).log_softmax(dim=1)
         wanted = self.options.beam_size + (RUNNERS_UP if self.options.keep_tree else 0)
         width = min(max(wanted, self.options.alternatives), log_probabilities.shape[1])
-        best = Best(*log_probabilities.topk(width))
+        best = Best(*(each.numpy(force=True) for each in log_probabilities.topk(width)))
         # No continuation can be among its photo's best that is not among its row's.
         values, tokens = (each[:, :wanted] for each in self._force(best, log_probabilities))
-        rows, ranks, scores = self._best_of_photos(self.scores.unsqueeze(1) + values, wanted)
+        rows, ranks, scores = self._best_of_photos(self.scores[:, None] + values, wanted)
         tokens = tokens[rows, ranks]
         open_places = self.options.beam_size - self.closed_places
-        kept = (scores > -torch.inf) & (torch.arange(scores.shape[1], device=scores.device) < open_places)
+        kept = (scores > -np.inf) & (np.arange(scores.shape[1]) < open_places)
         ended = kept & (tokens == END)
         step = Step(
-            photos=self.open_photos.unsqueeze(1).expand_as(tokens),
+            photos=self.open_photos,
             rows=rows,
             tokens=tokens,
             scores=scores,
             log_probabilities=values[rows, ranks],
             ended=ended,
             alive=kept & ~ended,
-            attention=glimpse.attention[self.parents].float(),
+            states=self.parents,
             alternative_tokens=best.tokens[:, : self.options.alternatives],
             alternative_log_probabilities=best.values[:, : self.options.alternatives],
+            attention=glimpse.attention,
         )
         self.steps.append(step)
-        self.closed_places = self.closed_places + ended.sum(dim=1, keepdim=True)
+        self.closed_places = self.closed_places + ended.sum(axis=1, keepdims=True)
         self._follow(step, state)
 
-    def _best_of_photos(self, totals: torch.Tensor, wanted: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _best_of_photos(self, totals: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best of each photo's continuations, totals (R, C): rows, places among the row's, and totals, (n, …)."""
         photos, width = self.photos, totals.shape[1]
-        grid = totals.new_full((len(self.open_photos), self.options.beam_size, width), -torch.inf)
-        grid[photos, torch.arange(len(photos), device=photos.device) - self.firsts[photos]] = totals
-        scores, chosen = grid.flatten(1).topk(min(wanted, self.options.beam_size * width))
+        grid = np.full((len(self.open_photos), self.options.beam_size, width), -np.inf, dtype=totals.dtype)
+        grid[photos, np.arange(len(photos)) - self.firsts[photos]] = totals
+        grid = grid.reshape(len(grid), -1)
+        chosen = np.argsort(-grid, axis=1, kind="stable")[:, :wanted]
         # What stands for rows that a photo lacks is -inf, and of no row's; any will do.
-        rows = (self.firsts.unsqueeze(1) + chosen // width).clamp(max=len(photos) - 1)
-        return rows, chosen % width, scores
+        rows = np.minimum(self.firsts[:, None] + chosen // width, len(photos) - 1)
+        return rows, chosen % width, grid[np.arange(len(grid))[:, None], chosen]
 
     def _force(self, best: Best, log_probabilities: torch.Tensor) -> Best:
         """The best continuations of rows, or the prefix's alone where it is not over; log-probabilities (R, V)."""
         if len(self.steps) >= self.forced.shape[1]:
             return best
-        forced = self.forced[self.photos, len(self.steps)].unsqueeze(1)
-        only = torch.full_like(best.values, -torch.inf)
-        only[:, :1] = log_probabilities.gather(1, forced.clamp(min=0))
+        forced = self.forced[self.photos, len(self.steps), None]
+        only = np.full_like(best.values, -np.inf)
+        only[:, :1] = log_probabilities.gather(1, self._sent(forced.clip(min=0))).numpy(force=True)
         free = forced == FREE
-        return Best(torch.where(free, best.values, only), torch.where(free, best.tokens, forced))
+        return Best(np.where(free, best.values, only), np.where(free, best.tokens, forced))
 
     def _follow(self, step: Step, state: State) -> None:
         """Move on to the chosen continuations, leaving out the photos that have no open place."""
-        photos, ranks = step.alive.nonzero(as_tuple=True)
+        photos, ranks = step.alive.nonzero()
         self.tokens, self.scores = step.tokens[photos, ranks], step.scores[photos, ranks]
         # Of the states those that are gone on from, once each.
-        used, self.parents = step.rows[photos, ranks].unique(return_inverse=True)
-        self.state = State(*(tensor.index_select(0, used) for tensor in state))
-        rows, states = (of.bincount(minlength=len(self.open_photos)) for of in (photos, self.photos[used]))
+        rows = step.rows[photos, ranks]
+        used = np.zeros(len(self.photos), dtype=bool)
+        used[rows] = True
+        self.parents = (used.cumsum() - 1)[rows]
+        chosen = self._sent(used.nonzero()[0])
+        self.state = State(*(tensor.index_select(0, chosen) for tensor in state))
+        rows, states = (np.bincount(of, minlength=len(self.open_photos)) for of in (photos, self.photos[used]))
         still = rows > 0
         if not still.all():
             self.open_photos, self.closed_places = self.open_photos[still], self.closed_places[still]
             self.forced = self.forced[still]
-            self.memory = Memory(*(tensor[still] for tensor in self.memory))
-            photos, rows, states = (still.cumsum(0) - 1)[photos], rows[still], states[still]
-        self.photos, self.firsts, self.state_counts = photos, rows.cumsum(0) - rows, states.tolist()
+            self.memory = Memory(*(tensor[self._sent(still)] for tensor in self.memory))
+            photos, rows, states = (still.cumsum() - 1)[photos], rows[still], states[still]
+        self.photos, self.firsts, self.state_counts = photos, rows.cumsum() - rows, states.tolist()
+
+    def _sent(self, array: np.ndarray) -> torch.Tensor:
+        """An array, where the decoder is."""
+        return torch.from_numpy(array).to(self.features.device)
 
 
-def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> torch.Tensor:
+def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> np.ndarray:
     """The prefixes (N, longest), filled up with FREE."""
     for prefix in prefixes:
         if len(prefix) > max_steps:
@@ -186,7 +199,7 @@ def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> torch.T
             raise ValueError("a prefix consists of words, with <end> at most after the last")
         if any(first == second for first, second in pairwise(prefix)):
             raise ValueError("a prefix has no word twice in a row")
-    forced = torch.full((len(prefixes), max(map(len, prefixes))), FREE)
+    forced = np.full((len(prefixes), max(map(len, prefixes))), FREE)
     for row, prefix in zip(forced, prefixes, strict=True):
-        row[: len(prefix)] = torch.tensor(prefix, dtype=torch.long)
+        row[: len(prefix)] = prefix
     return forced

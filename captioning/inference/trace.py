@@ -33,29 +33,31 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step decided: C candidates for each of the n photos that were open, and what its R rows saw.
+    """What one step decided: C candidates for each of the n photos that were open, continuing R rows.
 
     The candidates are the best continuations, best first. Those that got a place are `ended` or `alive`; the alive
     ones, photo by photo, are the next step's rows.
 
     Attributes:
-        photos: (n, C), which of all.
+        photos: (n,), which of all.
         rows: (n, C), the row that each candidate continues.
         tokens, scores, log_probabilities, ended, alive: (n, C); a score is the sum of log-probabilities so far.
-        attention: (R, L).
+        states: (R,), which of the decoder's S states looked for each row.
         alternative_tokens, alternative_log_probabilities: (R, A).
+        attention: (S, L), where the decoder is.
     """
 
-    photos: torch.Tensor
-    rows: torch.Tensor
-    tokens: torch.Tensor
-    scores: torch.Tensor
-    log_probabilities: torch.Tensor
-    ended: torch.Tensor
-    alive: torch.Tensor
+    photos: np.ndarray
+    rows: np.ndarray
+    tokens: np.ndarray
+    scores: np.ndarray
+    log_probabilities: np.ndarray
+    ended: np.ndarray
+    alive: np.ndarray
+    states: np.ndarray
+    alternative_tokens: np.ndarray
+    alternative_log_probabilities: np.ndarray
     attention: torch.Tensor
-    alternative_tokens: torch.Tensor
-    alternative_log_probabilities: torch.Tensor
 
 
 class Trace:
@@ -75,14 +77,16 @@ class Trace:
 
     def __init__(self, steps: list[Step], photo_count: int, options: SearchOptions):
         self.photo_count, self.options = photo_count, options
-        for name in ("photos", "tokens", "scores", "log_probabilities", "ended", "alive"):
-            setattr(self, name, _joined([getattr(step, name).flatten() for step in steps]))
-        for name in ("attention", "alternative_tokens", "alternative_log_probabilities"):
-            setattr(self, f"_{name}", _joined([getattr(step, name) for step in steps]))
-        self.steps = np.repeat(np.arange(len(steps)), [step.tokens.numel() for step in steps])
+        self.photos = np.concatenate([step.photos.repeat(step.tokens.shape[1]) for step in steps])
+        for name in ("tokens", "scores", "log_probabilities", "ended", "alive"):
+            setattr(self, name, np.concatenate([getattr(step, name).ravel() for step in steps]))
+        for name in ("alternative_tokens", "alternative_log_probabilities"):
+            setattr(self, f"_{name}", np.concatenate([getattr(step, name) for step in steps]))
+        self._attention = torch.cat([step.attention for step in steps]).float().numpy(force=True)
+        self._states = _joined([step.states for step in steps], [len(step.attention) for step in steps])
+        self.steps = np.repeat(np.arange(len(steps)), [step.tokens.size for step in steps])
         self.final = self.ended | (self.alive & (self.steps == options.max_steps - 1))
-        firsts = np.cumsum([0] + [len(step.attention) for step in steps])
-        self._rows = _joined([step.rows.flatten() for step in steps]) + firsts[self.steps]
+        self._rows = _joined([step.rows.ravel() for step in steps], [len(step.states) for step in steps])
         # The first step has a row a photo; every row after is what stayed alive.
         continued = np.concatenate([np.full(photo_count, -1), np.flatnonzero(self.alive)])
         self.parents = continued[self._rows]
@@ -116,11 +120,13 @@ class Trace:
             log_probability=float(self.scores[candidate]),
             score=self.score(candidate),
             token_log_probabilities=self.log_probabilities[path],
-            attention=self._attention[rows],
+            attention=self._attention[self._states[rows]],
             alternative_tokens=self._alternative_tokens[rows],
             alternative_log_probabilities=self._alternative_log_probabilities[rows],
         )
 
 
-def _joined(tensors: list[torch.Tensor]) -> np.ndarray:
-    return torch.cat(tensors).cpu().numpy()
+def _joined(indices: list[np.ndarray], counts: list[int]) -> np.ndarray:
+    """Indices into each of several tables of so many rows, as indices into all of them one after the other."""
+    firsts = np.cumsum([0, *counts[:-1]])
+    return np.concatenate([each + first for each, first in zip(indices, firsts, strict=True)])

@@ -80,8 +80,10 @@ class ImageEncoder(nn.Module):
         fold_batch_norm(self.backbone)
         self.backbone.to(precision)
         if next(self.backbone.parameters()).device.type == "cpu":
-            blank = torch.zeros(1, 3, self._image_size, self._image_size, dtype=precision)
-            pack_layers(self.backbone, blank.to(memory_format=torch.channels_last))
+            side = self._image_size
+            # From darker to brighter than any photo.
+            gradient = torch.linspace(-3, 3, side, dtype=precision).expand(1, 3, side, side)
+            pack_layers(self.backbone, gradient.contiguous(memory_format=torch.channels_last))
 
     def freeze(self) -> None:
         """Train nothing of the encoder."""

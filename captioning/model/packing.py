@@ -24,7 +24,9 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
     """Pack every convolution and linear layer, in place; the model must be on a CPU.
 
     What the model computes stays the same up to rounding. Layers that oneDNN does not know stay as they are, and all of
-    them where torch was built without it or this CPU lacks instructions for the model's precision.
+    them where torch was built without it or this CPU lacks instructions for the model's precision. A ReLU that alone
+    reads a convolution becomes part of it. It would make zeros of what is not a number, so that the convolutions of a
+    model whose numbers overflow stay as they are too: that it does is to be seen in what it computes.
 
     Args:
         model: what to pack.
@@ -54,7 +56,7 @@ def _knows(precision: torch.dtype) -> bool:
 
 
 def _input_sizes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, list[int]]:
-    """The size of what each convolution reads in a run of the model."""
+    """The size of what each convolution reads in a run of the model; nothing of one that gives no finite numbers."""
     sizes = {}
 
     def note(name: str):
@@ -63,10 +65,10 @@ def _input_sizes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[st
     hooks = [
         module.register_forward_pre_hook(note(name)) for name, module in model.named_modules() if _is_plain(module)
     ]
-    model(*example)
+    finite = model(*example).isfinite().all()
     for hook in hooks:
         hook.remove()
-    return sizes
+    return sizes if finite else {}
 
 
 def _is_plain(module: nn.Module) -> bool:
