@@ -12,6 +12,8 @@ from benchmarks.timing import in_turns
 from captioning import Captioner
 from captioning.checkpoint import load_checkpoint, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.inference.options import PRECISIONS
+from captioning.model.packing import has_operators
 
 ROUNDS = 11
 SIDE = 2048
@@ -21,20 +23,20 @@ HEAD = (
 )
 
 
-def multiply_adds() -> int:
-    """Of the encoder's convolutions for one photo."""
+def multiply_adds() -> dict[str, int]:
+    """Of the encoder's convolutions for one photo, by their names."""
     encoder = load_checkpoint(DEFAULT_CHECKPOINT)[0].encoder
-    counts = []
+    counts = {}
 
-    def count(layer: nn.Conv2d, _: object, output: torch.Tensor) -> None:
-        counts.append(output[0].numel() * layer.weight[0].numel())
+    def count(name: str):
+        return lambda layer, _, output: counts.update({name: output[0].numel() * layer.weight[0].numel()})
 
-    for module in encoder.modules():
+    for name, module in encoder.named_modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(count)
+            module.register_forward_hook(count(name))
     with torch.inference_mode():
         encoder(blank(1))
-    return sum(counts)
+    return counts
 
 
 def blank(count: int) -> torch.Tensor:
@@ -53,20 +55,24 @@ def matrix_rate(dtype: torch.dtype) -> float:
 @torch.inference_mode()
 def measure() -> list[str]:
     """Lines of the table, one a precision."""
-    operations = 2 * multiply_adds()
-    lines = []
-    for name in ("float32", "bfloat16"):
+    counts, lines = multiply_adds(), []
+    rates = {name: matrix_rate(getattr(torch, name)) for name in PRECISIONS if has_operators(getattr(torch, name))}
+    for name, rate in rates.items():
         encoder = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name).encoder
         photos = {count: blank(count) for count in (1, 2)}
         works = {str(count): lambda encoder=encoder, pixels=pixels: encoder(pixels) for count, pixels in photos.items()}
         times = in_turns(works, ROUNDS)
         one, two = (statistics.median(times[str(count)]) / count * 1000 for count in photos)
-        rate = matrix_rate(getattr(torch, name))
-        floor = operations / rate * 1000
+        rounded = sum(count for layer, count in counts.items() if _precision(encoder, layer) != torch.float32)
+        floor = 2000 * (rounded / rate + (sum(counts.values()) - rounded) / rates["float32"])
         lines.append(
             f"| {name} | {rate / 1e9:,.0f} | {floor:.1f} | {one:.1f} | {two:.1f} | {min(one, two) / floor:.1f} × |"
         )
-    return [*lines, "", f"The encoder has {operations / 2e9:.3f} G multiply-adds a photo."]
+    return [*lines, "", f"The encoder has {sum(counts.values()) / 1e9:.3f} G multiply-adds a photo."]
+
+
+def _precision(encoder: nn.Module, layer: str) -> torch.dtype:
+    return encoder.get_submodule(layer).weight.dtype
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Captions in reduced precision beside those in float32, on the dev split.
+"""Captions in each precision that this CPU has, beside those in float32, on the dev split.
 
 python -m benchmarks.precision --data ../shared/flickr8k
 """
@@ -6,11 +6,14 @@ python -m benchmarks.precision --data ../shared/flickr8k
 import argparse
 from pathlib import Path
 
+import torch
+
 from captioning import Captioner
 from captioning.data.datasets import read_dataset
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.evaluation.evaluate import evaluate
-from captioning.inference.options import SearchOptions
+from captioning.inference.options import PRECISIONS, SearchOptions
+from captioning.model.packing import has_operators
 
 HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"
 
@@ -19,7 +22,9 @@ def measure(data: Path) -> list[str]:
     """Lines of the table, one a precision."""
     examples = read_dataset(data).split("dev")
     lines, exact = [], None
-    for name in ("float32", "bfloat16"):
+    for name in PRECISIONS:
+        if not has_operators(getattr(torch, name)):
+            continue
         captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name)
         [score] = evaluate(captioner, examples, [5], SearchOptions())
         exact = exact or score.captions

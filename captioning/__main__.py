@@ -43,7 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="rank captions by log-probability / words ** this (default: %(default)s)",
     )
     shared.add_argument(
-        "--precision", choices=PRECISIONS, help="of the encoder (default: float32 on a CPU, float16 on a GPU)"
+        "--precision",
+        choices=PRECISIONS,
+        help="of the encoder's later half (default: float32 on a CPU, float16 on a GPU)",
     )
     printed = argparse.ArgumentParser(add_help=False)
     printed.add_argument("--json", action="store_true", help="print JSON")

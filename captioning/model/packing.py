@@ -32,7 +32,7 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
         model: what to pack.
         example: an input of the model, by which its convolutions are laid out; without one they stay as they are.
     """
-    if not torch.backends.mkldnn.is_available() or not _knows(next(model.parameters()).dtype):
+    if not torch.backends.mkldnn.is_available() or not all(has_operators(each.dtype) for each in model.parameters()):
         return
     sizes = _input_sizes(model, example) if example else {}
     readers = sole_readers(model) if example else {}
@@ -47,7 +47,8 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
             model.set_submodule(name, _PackedConv2d(module, sizes[name], activation or _NO_ACTIVATION))
 
 
-def _knows(precision: torch.dtype) -> bool:
+def has_operators(precision: torch.dtype) -> bool:
+    """Whether oneDNN computes in this precision on this CPU."""
     if precision == torch.bfloat16:
         return _ops._is_mkldnn_bf16_supported()
     if precision == torch.float16:
