@@ -118,8 +118,7 @@ class Person:
         for _ in range(self.chance.randint(2, 6)):
             await self._move_slider()
             await self.page.wait_for_timeout(self.chance.choice([0, 100, 300]))
-        await self.page.wait_for_url(re.compile(f"beam={self.width}&"), wait_until="commit")
-        await self.check("drag")
+        await self.widen()
 
     async def choose(self) -> None:
         await self.page.get_by_role("radio", name="Gallery").click()
@@ -178,6 +177,9 @@ class Person:
 
     async def _hand_over(self, path: Path) -> None:
         await self.page.get_by_role("radio", name="Upload").click()
+        # As long at least as somebody takes to choose a file, by when the page is at rest.
+        await self.page.wait_for_timeout(500)
+        await expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
         await self.page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
 
     def _compare(self, after: str, caption: str) -> None:
