@@ -8,12 +8,11 @@ import statistics
 import torch
 from torch import nn
 
+from benchmarks.precision import AVAILABLE
 from benchmarks.timing import in_turns
 from captioning import Captioner
 from captioning.checkpoint import load_checkpoint, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
-from captioning.inference.options import PRECISIONS
-from captioning.model.packing import has_operators
 
 ROUNDS = 11
 SIDE = 2048
@@ -56,23 +55,20 @@ def matrix_rate(dtype: torch.dtype) -> float:
 def measure() -> list[str]:
     """Lines of the table, one a precision."""
     counts, lines = multiply_adds(), []
-    rates = {name: matrix_rate(getattr(torch, name)) for name in PRECISIONS if has_operators(getattr(torch, name))}
+    rates = {name: matrix_rate(getattr(torch, name)) for name in AVAILABLE}
     for name, rate in rates.items():
         encoder = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name).encoder
         photos = {count: blank(count) for count in (1, 2)}
         works = {str(count): lambda encoder=encoder, pixels=pixels: encoder(pixels) for count, pixels in photos.items()}
         times = in_turns(works, ROUNDS)
         one, two = (statistics.median(times[str(count)]) / count * 1000 for count in photos)
-        rounded = sum(count for layer, count in counts.items() if _precision(encoder, layer) != torch.float32)
-        floor = 2000 * (rounded / rate + (sum(counts.values()) - rounded) / rates["float32"])
+        rounded = sum(n for layer, n in counts.items() if encoder.get_submodule(layer).weight.dtype != torch.float32)
+        seconds = 2 * (rounded / rate + (sum(counts.values()) - rounded) / rates["float32"])
+        floor = 1000 * seconds
         lines.append(
             f"| {name} | {rate / 1e9:,.0f} | {floor:.1f} | {one:.1f} | {two:.1f} | {min(one, two) / floor:.1f} × |"
         )
     return [*lines, "", f"The encoder has {sum(counts.values()) / 1e9:.3f} G multiply-adds a photo."]
-
-
-def _precision(encoder: nn.Module, layer: str) -> torch.dtype:
-    return encoder.get_submodule(layer).weight.dtype
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from captioning.evaluation.evaluate import evaluate
 from captioning.inference.options import PRECISIONS, SearchOptions
 from captioning.model.packing import has_operators
 
+AVAILABLE = [name for name in PRECISIONS if has_operators(getattr(torch, name))]
 HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"
 
 
@@ -22,9 +23,7 @@ def measure(data: Path) -> list[str]:
     """Lines of the table, one a precision."""
     examples = read_dataset(data).split("dev")
     lines, exact = [], None
-    for name in PRECISIONS:
-        if not has_operators(getattr(torch, name)):
-            continue
+    for name in AVAILABLE:
         captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name)
         [score] = evaluate(captioner, examples, [5], SearchOptions())
         exact = exact or score.captions

@@ -177,7 +177,7 @@ class Person:
 
     async def _hand_over(self, path: Path) -> None:
         await self.page.get_by_role("radio", name="Upload").click()
-        # As long at least as somebody takes to choose a file, by when the page is at rest.
+        # Streamlit loses an upload that begins as a run of the page does; nobody chooses a file as fast as a browser.
         await self.page.wait_for_timeout(500)
         await expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
         await self.page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from captioning.inference.beam_search import NEVER_GENERATED, BeamSearch, beam_search
+from captioning.inference.beam_search import NEVER_GENERATED, BeamSearch, allowed, beam_search
 from captioning.inference.beam_tree import Fate, build_tree
 from captioning.inference.options import SearchOptions
 from captioning.model.decoder import AttentionDecoder
 from captioning.model.search_decoder import SearchDecoder
-from captioning.vocabulary import END, PAD, UNK
+from captioning.vocabulary import END, PAD, START, UNK
 from tests.helpers import random_decoder
 from tests.plain_search import exhaustive_search, plain_beam_search
 
@@ -78,6 +78,24 @@ def test_every_hypothesis_accounts_for_itself():
                     assert value == pytest.approx(values[tokens.index(token)], rel=1e-5)
                 else:
                     assert value <= values[-1]
+
+
+def test_attention_and_probabilities_are_those_of_the_decoder_that_says_the_caption():
+    decoder = willing_decoder(30, 5).eval()
+    features = torch.randn(4, CELLS, CHANNELS)
+    for photo, found in zip(
+        features, beam_search(SearchDecoder(decoder), features, SearchOptions(beam_size=5)), strict=True
+    ):
+        for hypothesis in found:
+            memory, state = decoder.start(photo.unsqueeze(0), 1)
+            before = [START, *hypothesis.tokens[:-1]]
+            for step, (last, token) in enumerate(zip(before, hypothesis.tokens, strict=True)):
+                with torch.no_grad():
+                    out = decoder.step(torch.tensor([[last]]), state, memory)
+                state = out.state
+                np.testing.assert_allclose(hypothesis.attention[step], out.attention[0, 0], rtol=1e-4, atol=1e-6)
+                values = allowed(out.logits, torch.tensor([[last]]), first=step == 0).log_softmax(-1)[0, 0]
+                assert hypothesis.token_log_probabilities[step] == pytest.approx(float(values[token]), abs=1e-4)
 
 
 def test_comes_back_with_unfinished_hypotheses_when_none_can_end():

@@ -5,11 +5,11 @@ import copy
 import pytest
 import timm
 import torch
+from timm.layers import Conv2dSame
 
 from captioning import Captioner, SearchOptions, open_image
 from captioning.checkpoint import load_checkpoint
 from captioning.defaults import DEFAULT_CHECKPOINT
-from captioning.errors import CheckpointError
 from captioning.images import to_pixels
 from captioning.inference.beam_search import beam_search
 from captioning.model.encoder import ImageEncoder
@@ -57,20 +57,21 @@ def test_folded_and_packed_backbones_compute_the_same(name):
     fold_batch_norm(folded)
     torch.testing.assert_close(folded.forward_features(pixels), expected, rtol=1e-3, atol=1e-4)
     pack_layers(folded, pixels[:1])
+    assert torch.nn.Conv2d not in map(type, folded.modules())
     torch.testing.assert_close(folded.forward_features(pixels), expected, rtol=1e-3, atol=1e-4)
 
 
 class Tangle(torch.nn.Module):
-    """Convolutions of which one activation reads two, and which an operation reads beside an activation."""
+    """Convolutions read by an activation that runs twice, by one and something else, and by one alone."""
 
     def __init__(self):
         super().__init__()
         self.first, self.second, self.third = (torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
-        self.shared, self.own = torch.nn.ReLU(), torch.nn.ReLU6()
+        self.twice, self.beside, self.own = torch.nn.ReLU(), torch.nn.ReLU(), torch.nn.ReLU6()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        second = self.second(self.shared(self.first(inputs)))
-        return self.own(self.third(self.shared(second) - second)) - self.third.bias.sum()
+        second = self.second(self.twice(self.first(inputs)))
+        return self.own(self.third(self.twice(self.beside(second) - second)))
 
 
 @torch.inference_mode()
@@ -79,7 +80,20 @@ def test_an_activation_becomes_part_of_a_convolution_only_where_it_alone_reads_i
     model, inputs = Tangle(), torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last)
     expected = model(inputs)
     pack_layers(model, inputs)
-    assert [type(layer) for layer in (model.shared, model.own)] == [torch.nn.ReLU, torch.nn.Identity]
+    kinds = [type(layer) for layer in (model.twice, model.beside, model.own)]
+    assert kinds == [torch.nn.ReLU, torch.nn.ReLU, torch.nn.Identity]
+    torch.testing.assert_close(model(inputs), expected)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 10), (10, 9), (7, 7)])
+@torch.inference_mode()
+def test_a_convolution_padded_unevenly_is_packed_too(size):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(Conv2dSame(4, 8, (3, 5), stride=2))
+    inputs = torch.randn(2, 4, *size).contiguous(memory_format=torch.channels_last)
+    expected = model(inputs)
+    pack_layers(model, inputs)
+    assert type(model[0]) is not Conv2dSame
     torch.testing.assert_close(model(inputs), expected)
 
 
@@ -115,25 +129,30 @@ def test_a_captioner_of_lower_precision_sees_nearly_the_same(captioner, photos, 
     assert (exact - rounded).norm() < error * exact.norm()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+def precisions(model: torch.nn.Module, layers: set[str]) -> set[torch.dtype]:
+    weights = (getattr(model.get_submodule(layer), "weight", None) for layer in layers)
+    return {weight.dtype for weight in weights if weight is not None}
+
+
+# The last two join numbers of both halves, and hand several on at once.
+@pytest.mark.parametrize("name", [*BACKBONES, "vgg11", "xcit_nano_12_p16_224", "hrnet_w18_small"])
 @torch.inference_mode()
-def test_any_backbone_can_settle_in_lower_precision(name):
+def test_the_later_half_of_any_backbone_settles_in_lower_precision_or_none_of_it(name):
     torch.manual_seed(0)
     encoder = ImageEncoder(name, 224).eval()
     pixels = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
     expected = encoder(pixels)
+    half = encoder.block_count // 2
+    earlier, later = (
+        {name.rpartition(".")[0] for block in blocks for name in block}
+        for blocks in (encoder._block_names[:half], encoder._block_names[half:])
+    )
     encoder.settle(torch.bfloat16)
     found = encoder(pixels)
-    # Half of DenseNet's blocks lie in one module with the others.
-    assert found.dtype == (torch.float32 if name.startswith("densenet") else torch.bfloat16)
+    assert found.dtype == (torch.float32 if name in ("xcit_nano_12_p16_224", "hrnet_w18_small") else torch.bfloat16)
+    assert precisions(encoder.backbone, earlier) == {torch.float32}
+    assert precisions(encoder.backbone, later) == {found.dtype}
     assert (expected - found).norm() < 0.1 * expected.norm()
-
-
-def test_a_backbone_that_cannot_be_lowered_by_half_says_so():
-    # Its class token, which is none of its later layers, is joined to their features.
-    encoder = ImageEncoder("xcit_nano_12_p16_224", 224).eval()
-    with pytest.raises(CheckpointError, match="cannot compute in bfloat16: choose float32"):
-        encoder.settle(torch.bfloat16)
 
 
 def test_a_precision_that_there_is_not_is_refused():

@@ -26,7 +26,7 @@ class Job:
         folder: names of photos are relative to it.
         checkpoint: the model.
         options: how to search.
-        precision: of the encoder; by default what the captioner chooses for its device.
+        precision: of the encoder's later half; by default what the captioner chooses for its device.
     """
 
     folder: Path

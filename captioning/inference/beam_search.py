@@ -113,10 +113,10 @@ class BeamSearch:
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
         glimpse = self.decoder.look(self.memory, self.state, self.state_counts)
-        tokens = self._sent(self.tokens)
-        state = self.decoder.read(glimpse, self._sent(self.parents), tokens)
+        before = self._sent(self.tokens)
+        state = self.decoder.read(glimpse, self._sent(self.parents), before)
         logits = self.decoder.predict(state.hidden)
-        log_probabilities = allowed(logits, tokens, first=not self.steps).log_softmax(dim=1)
+        log_probabilities = allowed(logits, before, first=not self.steps).log_softmax(dim=1)
         wanted = self.options.beam_size + (RUNNERS_UP if self.options.keep_tree else 0)
         width = min(max(wanted, self.options.alternatives), log_probabilities.shape[1])
         best = Best(*(each.numpy(force=True) for each in log_probabilities.topk(width)))
@@ -181,12 +181,13 @@ class BeamSearch:
         if not still.all():
             self.open_photos, self.closed_places = self.open_photos[still], self.closed_places[still]
             self.forced = self.forced[still]
-            self.memory = Memory(*(tensor[self._sent(still)] for tensor in self.memory))
+            left = self._sent(still.nonzero()[0])
+            self.memory = Memory(*(tensor.index_select(0, left) for tensor in self.memory))
             photos, rows, states = (still.cumsum() - 1)[photos], rows[still], states[still]
         self.photos, self.firsts, self.state_counts = photos, rows.cumsum() - rows, states.tolist()
 
     def _sent(self, array: np.ndarray) -> torch.Tensor:
-        """An array, where the decoder is."""
+        """An array, on the decoder's device."""
         return torch.from_numpy(array).to(self.features.device)
 
 

@@ -44,7 +44,7 @@ class Step:
         tokens, scores, log_probabilities, ended, alive: (n, C); a score is the sum of log-probabilities so far.
         states: (R,), which of the decoder's S states looked for each row.
         alternative_tokens, alternative_log_probabilities: (R, A).
-        attention: (S, L), where the decoder is.
+        attention: (S, L), on the decoder's device.
     """
 
     photos: np.ndarray

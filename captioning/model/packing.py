@@ -24,13 +24,14 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
     """Pack every convolution and linear layer, in place; the model must be on a CPU.
 
     What the model computes stays the same up to rounding. Layers that oneDNN does not know stay as they are, and all of
-    them where torch was built without it or this CPU lacks instructions for the model's precision. A ReLU that alone
-    reads a convolution becomes part of it. It would make zeros of what is not a number, so that the convolutions of a
-    model whose numbers overflow stay as they are too: that it does is to be seen in what it computes.
+    them where torch was built without it or this CPU lacks instructions for one of the model's precisions. A ReLU that
+    alone reads a convolution becomes part of it. It would make zeros of what is not a number, so that the convolutions
+    of a model whose numbers overflow for the example stay as they are too, and what it computes shows that they do.
 
     Args:
         model: what to pack.
-        example: an input of the model, by which its convolutions are laid out; without one they stay as they are.
+        example: an input of the model, by which its convolutions are laid out: all inputs must have its height and
+            width. Without one they stay as they are.
     """
     if not torch.backends.mkldnn.is_available() or not all(has_operators(each.dtype) for each in model.parameters()):
         return
@@ -38,7 +39,7 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
     readers = sole_readers(model) if example else {}
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
-        if type(module) is nn.Linear:
+        if type(module) is nn.Linear and not module._forward_pre_hooks:
             model.set_submodule(name, _PackedLinear(module.weight, module.bias))
         elif name in sizes:
             activation = _ACTIVATIONS.get(type(model.get_submodule(readers[name]))) if name in readers else None
@@ -74,7 +75,10 @@ def _input_sizes(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[st
 
 def _is_plain(module: nn.Module) -> bool:
     """Whether this is a convolution that pads with zeros, as many as it says or as many as TensorFlow would."""
+    if module._forward_pre_hooks:
+        return False
     if type(module) is Conv2dSame:
+        # A row of zeros before its kernel would move a dilated one by more than a row.
         return module.dilation == (1, 1)
     return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
 
@@ -106,10 +110,10 @@ class _PackedConv2d(nn.Module):
 
 
 def _padded_alike(layer: Conv2dSame, size: list[int]) -> tuple[torch.Tensor, list[int]]:
-    """A kernel and a padding, the same on both sides, that do what TensorFlow's padding does for inputs of this size.
+    """A kernel and a padding, alike on both sides, that do what TensorFlow's padding does for inputs of this size.
 
-    TensorFlow pads one zero more at the end where the number is odd. Here it does so at the start too, where the
-    kernel has got a row or column of zeros to be laid on it, so that nothing need be copied to be padded.
+    Where the number of zeros is odd, TensorFlow puts the extra one at the end. Here the start gets one more too, and
+    the kernel a row or column of zeros that falls on it, so that no input need be copied to be padded.
     """
     spaces = zip(size, layer.kernel_size, layer.stride, strict=True)
     missing = [get_same_padding(length, kernel, stride, dilation=1) for length, kernel, stride in spaces]
