@@ -144,8 +144,9 @@ def choose_photo(library: Library) -> Photo | None:
         if source == "Data set":
             return choose_from_dataset(library)
         if source == "Upload":
-            suffixes = sorted(suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES)
-            file = st.file_uploader("Your photo", type=suffixes, key="upload", help="It stays in memory.")
+            # With "image" among them, Streamlit lets any file through, and what is wrong with it is told here.
+            kinds = ["image", *sorted(suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES)]
+            file = st.file_uploader("Your photo", type=kinds, key="upload", help="It stays in memory.")
         else:
             file = st.camera_input("Take a photo", key="camera")
         st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")

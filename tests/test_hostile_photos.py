@@ -191,3 +191,11 @@ def test_the_app_shows_an_upload_under_any_name(start, photos):
         assert errors(upload(app, name, photo)) == []
         [message] = errors(upload(app, name, b"no photo"))
         assert message.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["photo.exe", "photo", ".jpg", "photo.heic", "photo.svg"])
+def test_the_app_looks_into_files_of_any_suffix(start, photos, name):
+    app = start()
+    assert errors(upload(app, name, (photos / "coffee.png").read_bytes())) == []
+    [message] = errors(upload(app, name, b"<svg/>"))
+    assert message.endswith("is not a photo: choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.")
