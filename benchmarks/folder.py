@@ -44,7 +44,7 @@ def peak_megabytes(folder: Path) -> float:
     with tempfile.TemporaryDirectory() as place:
         call = [sys.executable, "-m", "captioning", "caption", folder, "--output", Path(place) / "captions.csv"]
         subprocess.run(call, check=True, stderr=subprocess.DEVNULL)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
 
 
 def measure(folder: Path, count: int, rounds: int) -> list[Row]:

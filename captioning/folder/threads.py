@@ -8,6 +8,7 @@ import torch
 
 from captioning.folder.job import Job, batches
 from captioning.folder.rows import Result
+from captioning.heap import share_one_heap
 from captioning.inference.captioner import Captioner
 
 
@@ -25,6 +26,7 @@ def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = 
     Raises:
         CheckpointError: the model cannot be loaded.
     """
+    share_one_heap()
     captioner = Captioner.from_checkpoint(job.checkpoint, precision=job.precision)
     cores = torch.get_num_threads()
     workers = workers or cores

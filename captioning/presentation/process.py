@@ -1,18 +1,15 @@
 """What holds for the app's process as a whole, whichever session asks first."""
 
-import ctypes
 import gc
 import logging
-from contextlib import suppress
 from functools import cache
 
 import torch
 from starlette.formparsers import MultiPartParser
 
+from captioning.heap import give_back_blocks, share_one_heap
 from captioning.images import MAX_BYTES
 
-# Parameters of glibc's mallopt, from its malloc.h.
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 LARGE_BLOCK = 2**20
 # Starlette's exceptions when a page is closed amid an upload, and when it is while its socket is being read.
 CLOSED_PAGE = ("ClientDisconnect", "WebSocketDisconnected")
@@ -26,7 +23,9 @@ def set_up_process() -> None:
     # Streamlit's web server would write a larger upload to a disk while it arrives.
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
     logging.getLogger("uvicorn.error").addFilter(_is_failure)
-    _give_memory_back()
+    # Every run of a page is a thread of its own.
+    share_one_heap()
+    give_back_blocks(LARGE_BLOCK)
     # Streamlit collects garbage after every run of a page; half a million objects of imported modules are none, and to
     # go through them takes a sixth of a second in which every other session stands still.
     gc.freeze()
@@ -35,15 +34,3 @@ def set_up_process() -> None:
 def _is_failure(record: logging.LogRecord) -> bool:
     """Whether more went wrong than that a page was closed, which the web server would log with a traceback."""
     return not (record.exc_info and type(record.exc_info[1]).__name__ in CLOSED_PAGE)
-
-
-def _give_memory_back() -> None:
-    """Have all threads share one heap, and give large blocks back to the system when they are freed.
-
-    Every run of a page is a thread of its own; left to itself, glibc keeps up to sixteen heaps for them, each with what
-    the largest photo in it once took. Elsewhere than on glibc nothing is changed.
-    """
-    with suppress(AttributeError, OSError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_ARENA_MAX, 1)
-        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
