@@ -162,6 +162,7 @@ def test_the_whole_model_is_its_decoder_on_its_encoder():
         ("resnet18", 7, 512),
         ("vit_tiny_patch16_224", 14, 192),
         ("swin_tiny_patch4_window7_224", 7, 768),
+        ("gcvit_xxtiny", 7, 512),
         ("convnext_atto", 7, 320),
         ("tf_efficientnet_lite0", 7, 1280),
     ],

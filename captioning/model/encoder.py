@@ -143,13 +143,17 @@ class ImageEncoder(nn.Module):
             return
         self.backbone = lowered
 
+    @torch.inference_mode()
     def _probe(self) -> tuple[tuple[int, int], int]:
-        """Grid and channels for this image size, read off the shape that a blank photo's features would have."""
-        # On the device where nothing is computed and nothing takes memory.
-        backbone = deepcopy(self.backbone).to("meta")
-        blank = torch.empty(1, 3, self._image_size, self._image_size, device="meta")
-        with torch.inference_mode():
-            grid = self._grid_last(backbone.forward_features(blank))
+        """Grid and channels for this image size, read off the shape that the features of no photos have."""
+        shape = (3, self._image_size, self._image_size)
+        try:
+            features = self.backbone.forward_features(torch.empty(0, *shape))
+        except (RuntimeError, ZeroDivisionError):
+            # It infers a length from all others, for which it takes a photo; on this device nothing is computed.
+            on_meta = deepcopy(self.backbone).to("meta")
+            features = on_meta.forward_features(torch.empty(1, *shape, device="meta"))
+        grid = self._grid_last(features)
         return (grid.shape[1], grid.shape[2]), grid.shape[3]
 
     def _grid_last(self, features: torch.Tensor) -> torch.Tensor:
