@@ -13,7 +13,7 @@ free. They count in the log-probability as any other word does.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ import torch
 
 from captioning.inference.options import SearchOptions
 from captioning.inference.trace import Hypothesis, Step, Trace
-from captioning.model.decoder import Memory, State
+from captioning.model.decoder import State
 from captioning.model.search_decoder import SearchDecoder
 from captioning.vocabulary import END, PAD, START, UNK
 
@@ -105,14 +105,14 @@ class BeamSearch:
     @torch.inference_mode()
     def run(self) -> Trace:
         """Search to the end."""
-        self.memory, self.state = self.decoder.start(self.features)
+        self.memories, self.state = self.decoder.start(self.features)
         while self.open_photos.size and len(self.steps) < self.options.max_steps:
             self._advance()
         return Trace(self.steps, len(self.features), self.options)
 
     def _advance(self) -> None:
         """Extend every open hypothesis by one token and keep the best."""
-        glimpse = self.decoder.look(self.memory, self.state, self.state_counts)
+        glimpse = self.decoder.look(self.memories, self.state, self.state_counts)
         before = self._sent(self.tokens)
         state = self.decoder.read(glimpse, self._sent(self.parents), before)
         logits = self.decoder.predict(state.hidden)
@@ -181,8 +181,7 @@ class BeamSearch:
         if not still.all():
             self.open_photos, self.closed_places = self.open_photos[still], self.closed_places[still]
             self.forced = self.forced[still]
-            left = self._sent(still.nonzero()[0])
-            self.memory = Memory(*(tensor.index_select(0, left) for tensor in self.memory))
+            self.memories = list(compress(self.memories, still))
             photos, rows, states = (still.cumsum() - 1)[photos], rows[still], states[still]
         self.photos, self.firsts, self.state_counts = photos, rows.cumsum() - rows, states.tolist()
 

@@ -49,24 +49,23 @@ class SearchDecoder(nn.Module):
         )
         self.output = decoder.output
 
-    def start(self, features: torch.Tensor) -> tuple[Memory, State]:
-        """Memory, and an initial state (N, H) a photo, for encoder features (N, L, encoder_channels)."""
+    def start(self, features: torch.Tensor) -> tuple[list[Memory], State]:
+        """A memory, (L, D) and (L, A), and an initial state (N, H) a photo, for features (N, L, encoder_channels)."""
         features = self.neck(features)
         hidden, cell = self.initial(features.mean(dim=1)).tanh().chunk(2, dim=1)
-        return Memory(features, self.project(features)), State(hidden, cell)
+        memories = [Memory(*photo) for photo in zip(features, self.project(features), strict=True)]
+        return memories, State(hidden, cell)
 
-    def look(self, memory: Memory, state: State, counts: Sequence[int]) -> Glimpse:
+    def look(self, memories: Sequence[Memory], state: State, counts: Sequence[int]) -> Glimpse:
         """What states (S, H) see of their photos, of which the first `counts[0]` states have the first, and so on."""
         query, gate, gates = self.from_hidden(state.hidden).split(self._sizes, dim=1)
         # Photo by photo: its energies (states, L, A), the largest tensor of all, stay in a CPU's cache.
         scores = [
-            (projected + some.unsqueeze(1)).sigmoid_() @ self.score
-            for projected, some in zip(memory.projected, query.split(counts), strict=True)
+            (photo.projected + some.unsqueeze(1)).sigmoid_() @ self.score
+            for photo, some in zip(memories, query.split(counts), strict=True)
         ]
         attention = torch.cat(scores).softmax(dim=1)
-        contexts = [
-            weights @ features for weights, features in zip(attention.split(counts), memory.features, strict=True)
-        ]
+        contexts = [weights @ photo.features for photo, weights in zip(memories, attention.split(counts), strict=True)]
         context = torch.cat(contexts) * gate.sigmoid()
         return Glimpse(attention, gates + self.from_context(context), state.cell)
 
