@@ -148,12 +148,13 @@ class ImageEncoder(nn.Module):
     def _probe(self) -> tuple[tuple[int, int], int]:
         """Grid and channels for this image size, read off the shape that the features of no photos have."""
         shape = (3, self._image_size, self._image_size)
+        # Of a copy, for some keep what they computed from weights that are yet to be loaded.
+        backbone = deepcopy(self.backbone)
         try:
-            features = self.backbone.forward_features(torch.empty(0, *shape))
+            features = backbone.forward_features(torch.empty(0, *shape))
         except (RuntimeError, ZeroDivisionError):
             # It infers a length from all others, for which it takes a photo; on this device nothing is computed.
-            on_meta = deepcopy(self.backbone).to("meta")
-            features = on_meta.forward_features(torch.empty(1, *shape, device="meta"))
+            features = backbone.to("meta").forward_features(torch.empty(1, *shape, device="meta"))
         grid = self._grid_last(features)
         return (grid.shape[1], grid.shape[2]), grid.shape[3]
 
