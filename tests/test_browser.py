@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions
@@ -336,6 +336,29 @@ def test_nothing_takes_the_clicks_of_the_controls_above_the_thumbnails(page):
         page.wait_for_timeout(600)
         for name in ("Gallery", "Upload", "Camera"):
             page.get_by_role("radio", name=name).click(trial=True, timeout=5_000)
+
+
+def test_no_button_moves_while_the_thumbnails_load(browser, server):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    held = []
+    page.route("**/media/**", lambda route: held.append(route) if is_image(route) else route.continue_())
+    page.goto(f"{server.url}/?photo=Cat", wait_until="commit")
+    wait_for_picture(page)
+    buttons, images = page.locator(".st-key-gallery button"), page.locator(".st-key-gallery img")
+    expect(images).to_have_count(6)
+    before = [button.bounding_box() for button in buttons.all()]
+    loaded = "images => images.filter(image => image.complete && image.naturalWidth).length"
+    assert images.evaluate_all(loaded) == 0
+    for route in held:
+        route.continue_()
+    page.wait_for_function(f"() => ({loaded})([...document.querySelectorAll('.st-key-gallery img')]) === 6")
+    assert [button.bounding_box() for button in buttons.all()] == before
+    page.close()
+
+
+def is_image(route: Route) -> bool:
+    return route.request.resource_type == "image"
 
 
 def test_two_people_see_each_their_own_photo(page, browser, server):
