@@ -10,7 +10,6 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from uuid import uuid4
@@ -18,7 +17,7 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from captioning import Caption, Captioner, CaptioningError, SearchOptions, open_image
+from captioning import Caption, Captioner, CaptioningError, ImageError, SearchOptions, open_image
 from captioning.arguments import page_arguments
 from captioning.checkpoint import Version, list_checkpoints, read_info, read_version
 from captioning.data.datasets import CaptionDataset, read_dataset
@@ -36,7 +35,7 @@ from captioning.presentation.process import set_up_process
 from captioning.presentation.tables import hypothesis_rows, width_rows
 from captioning.visualize.attention import LOOKS
 from captioning.visualize.export import FORMATS, Scene
-from captioning.visualize.pictures import thumbnail, to_jpeg
+from captioning.visualize.pictures import thumbnail, to_url
 from captioning.visualize.player.story import Told, tell
 from captioning.visualize.text import as_markdown, number, spoken
 from captioning.visualize.tree.description import describe_tree
@@ -165,20 +164,17 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo | None:
     if len(gallery) > 12:
         st.selectbox("From the folder", list(gallery), key="photo")
     else:
-        show_thumbnails(gallery)
+        # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
+        st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
+                 format_func=lambda title: label(title, gallery[title]), label_visibility="collapsed")  # fmt: skip
     title = st.session_state.photo
     return load_photo(title, gallery[title])
 
 
-def show_thumbnails(gallery: dict[str, Path]) -> None:
-    columns = st.container(key="gallery").columns(3, gap="small")
-    for index, (title, path) in enumerate(gallery.items()):
-        with columns[index % 3]:
-            st.image(load_thumbnail(path), width="stretch", alt="")
-            chosen = title == st.session_state.photo
-            kind = "primary" if chosen else "secondary"
-            choose = partial(set_state, "photo", title)
-            st.button(as_markdown(title), key=f"photo {title}", type=kind, width="stretch", on_click=choose)
+def label(title: str, path: Path) -> str:
+    """A photo's thumbnail and title; what is wrong with one that has no thumbnail is told once it is chosen."""
+    url = load_thumbnail(path)
+    return f"![]({url}) {as_markdown(title)}" if url else as_markdown(title)
 
 
 def choose_from_dataset(library: Library) -> Photo | None:
@@ -196,10 +192,16 @@ def choose_from_dataset(library: Library) -> Photo | None:
         state.photo = found[0]
     st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo")
     st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
-              on_click=lambda: set_state("photo", random.choice(found)))  # fmt: skip
+              on_click=choose_any, args=[found])  # fmt: skip
     example = examples[state.photo]
+    photo = load_photo(state.photo, example.photo, example.captions)
     st.image(load_thumbnail(example.photo), width="stretch", alt=state.photo)
-    return load_photo(state.photo, example.photo, example.captions)
+    return photo
+
+
+@to_the_end
+def choose_any(titles: list[str]) -> None:
+    st.session_state.photo = random.choice(titles)
 
 
 def choose_checkpoint() -> Version:
@@ -333,8 +335,13 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
     scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit)
     with st.popover("Take it away", icon=":material/download:", key="take"):
         for suffix, kind in FORMATS.items():
-            ask = partial(set_state, "asked", AskedFile(uuid4().hex, scene, suffix))
-            st.button(kind.name, key=f"take {suffix}", width="stretch", help=kind.help, on_click=ask)
+            file = AskedFile(uuid4().hex, scene, suffix)
+            st.button(kind.name, key=f"take {suffix}", width="stretch", help=kind.help, on_click=ask_for, args=[file])
+
+
+@to_the_end
+def ask_for(file: AskedFile) -> None:
+    st.session_state.asked = file
 
 
 def hand_over() -> None:
@@ -483,11 +490,6 @@ def show_error(error: CaptioningError) -> None:
     st.error(as_markdown(str(error)), icon=":material/error:")
 
 
-@to_the_end
-def set_state(name: str, value: object) -> None:
-    st.session_state[name] = value
-
-
 # What is computed, kept so that it is computed once
 
 
@@ -512,8 +514,12 @@ def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def load_thumbnail(path: Path) -> bytes:
-    return to_jpeg(thumbnail(open_image(path), THUMBNAIL_SIZE))
+def load_thumbnail(path: Path) -> str | None:
+    """The URL of a thumbnail, if the photo can be read."""
+    try:
+        return to_url(thumbnail(open_image(path), THUMBNAIL_SIZE))
+    except ImageError:
+        return None
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Photo: attrgetter("key")})

@@ -28,7 +28,7 @@ from playwright.async_api import Browser, Error, Page, async_playwright, expect
 from captioning import Captioner, SearchOptions, open_image
 from captioning.data.gallery import sample_photos
 from captioning.defaults import DEFAULT_CHECKPOINT
-from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, running_app
+from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery, running_app
 
 MIB = 2**20
 UPLOADS = 12
@@ -123,7 +123,7 @@ class Person:
     async def choose(self) -> None:
         await self.page.get_by_role("radio", name="Gallery").click()
         self.photo = self.chance.choice(self.photos.titles)
-        await self.page.get_by_role("button", name=self.photo, exact=True).click()
+        await in_gallery(self.page, self.photo).click()
         await self.check("choose")
 
     async def upload(self) -> None:

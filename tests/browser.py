@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, Locator, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -82,6 +82,11 @@ def wait_for_picture(page: Page) -> None:
           return canvas && canvas.width !== 300;
         }"""
     )
+
+
+def in_gallery(page: Page, title: str) -> Locator:
+    """A photo of the gallery, to be clicked; of a page of either of Playwright's interfaces."""
+    return page.get_by_role("radiogroup", name="Photo of the gallery").get_by_role("radio", name=title, exact=True)
 
 
 def upload(page: Page, path: Path) -> None:

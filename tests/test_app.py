@@ -57,14 +57,14 @@ def test_says_honestly_what_the_model_has_never_seen(start):
     app = start()
     assert "never seen" not in text_of(app)
     for title, thing in (("Cat", "cat"), ("Rocket", "rocket"), ("Coffee", "coffee")):
-        app.button(key=f"photo {title}").click().run()
+        app.button_group(key="photo").set_value(title).run()
         assert re.search(f"never seen .*{thing}", text_of(app))
 
 
 def test_another_beam_width_searches_again_without_encoding_again(start, encoded, captioner, photos):
     expected = {width: captioner(photos / "rocket.jpg", SearchOptions(beam_size=width)).text for width in (1, 10)}
     app = start()
-    app.button(key="photo Rocket").click().run()
+    app.button_group(key="photo").set_value("Rocket").run()
     runs = len(encoded)
     for width, text in expected.items():
         app.slider(key="beam_size").set_value(width).run()
@@ -160,7 +160,7 @@ def test_another_photo_forgets_what_if_and_another_width_does_not(start):
     app = start(say="a dog")
     app.slider(key="beam_size").set_value(2).run()
     assert len(captions_of(app)) == 2
-    app.button(key="photo Motorbike").click().run()
+    app.button_group(key="photo").set_value("Motorbike").run()
     assert len(captions_of(app)) == 1
 
 
@@ -280,6 +280,17 @@ def test_the_gallery_can_be_a_folder(start, tmp_path):
     app = start("--photos", tmp_path)
     assert errors(app) == []
     assert app.selectbox(key="photo").options == sorted(f"{index}.png" for index in range(14))
+
+
+def test_a_photo_of_the_gallery_that_cannot_be_read_leaves_the_others(start, tmp_path):
+    broken, _ = make_photos(tmp_path, ["a.png", "b.png"])
+    broken.write_text("no photo at all")
+    app = start("--photos", tmp_path)
+    [message] = errors(app)
+    assert message.startswith("a.png")
+    app.button_group(key="photo").set_value("b.png").run()
+    assert errors(app) == []
+    assert story(app)["title"] == "b.png"
 
 
 def test_a_wrong_folder_or_flag_is_told_in_one_sentence(start, tmp_path):

@@ -3,19 +3,24 @@
 import io
 import json
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import permutations
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions
 from tests.browser import (
     CHROMIUM,
     PATIENCE,
+    Server,
     ask_for,
     current,
+    in_gallery,
     open_player,
     picture,
     take,
@@ -153,7 +158,7 @@ def test_a_link_opens_the_same_view_and_going_back_returns(page, server, caption
     assert current(page) == rocket.split()[1]
     expect(page.get_by_role("radio", name="Contour")).to_be_checked()
     expect(page.get_by_text("never seen")).to_be_visible()
-    page.get_by_role("button", name="Motorbike").click()
+    in_gallery(page, "Motorbike").click()
     expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile("^Motorbike"))
     expect(page).to_have_url(re.compile("photo=Motorbike"))
     page.go_back()
@@ -245,7 +250,7 @@ def test_a_file_that_was_asked_for_comes_though_the_next_control_is_touched_at_o
             case "width":
                 page.get_by_role("slider", name="Beam width").press("ArrowRight")
             case "photo":
-                page.get_by_role("button", name="Cat", exact=True).click()
+                in_gallery(page, "Cat").click()
             case "view":
                 page.get_by_role("radio", name="Beam search").click()
             case "list":
@@ -295,7 +300,7 @@ def test_a_bad_upload_is_told_on_the_page_and_another_photo_still_works(page, tm
     expect(page.get_by_role("alert")).to_contain_text("bad.jpg is not a photo")
     assert "Traceback" not in page.content()
     page.get_by_role("radio", name="Gallery").click()
-    page.get_by_role("button", name="Cat", exact=True).click()
+    in_gallery(page, "Cat").click()
     expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile("^Cat, with"))
 
 
@@ -329,36 +334,37 @@ def test_nothing_is_cut_off_at_any_size(page, scheme):
             assert strip["y"] + strip["height"] <= height
 
 
-def test_nothing_takes_the_clicks_of_the_controls_above_the_thumbnails(page):
-    for thumbnail in page.locator(".st-key-gallery img").all()[:3]:
-        thumbnail.hover()
-        # What appears over a thumbnail does so slowly.
-        page.wait_for_timeout(600)
-        for name in ("Gallery", "Upload", "Camera"):
-            page.get_by_role("radio", name=name).click(trial=True, timeout=5_000)
+def test_nothing_takes_the_clicks_of_the_controls_above_a_photo_of_the_data_set(page, server, flickr8k):
+    open_player(page, f"{server.url}/?split=dev")
+    page.locator('[data-testid="stSidebar"] [data-testid="stImage"]').hover()
+    # What appears over a picture does so slowly.
+    page.wait_for_timeout(600)
+    page.get_by_role("button", name="A random photo").click(trial=True, timeout=5_000)
 
 
-def test_no_button_moves_while_the_thumbnails_load(browser, server):
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    held = []
-    page.route("**/media/**", lambda route: held.append(route) if is_image(route) else route.continue_())
-    page.goto(f"{server.url}/?photo=Cat", wait_until="commit")
-    wait_for_picture(page)
-    buttons, images = page.locator(".st-key-gallery button"), page.locator(".st-key-gallery img")
-    expect(images).to_have_count(6)
-    before = [button.bounding_box() for button in buttons.all()]
-    loaded = "images => images.filter(image => image.complete && image.naturalWidth).length"
-    assert images.evaluate_all(loaded) == 0
-    for route in held:
-        route.continue_()
-    page.wait_for_function(f"() => ({loaded})([...document.querySelectorAll('.st-key-gallery img')]) === 6")
-    assert [button.bounding_box() for button in buttons.all()] == before
-    page.close()
+def test_of_photos_chosen_while_the_page_searches_the_last_is_shown(page, server):
+    slider = page.get_by_role("slider", name="Beam width")
+    slider.press("Home")
+    for titles in permutations(["Astronaut", "Cat", "Coffee", "Rocket"], 2):
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        slider.press("ArrowRight")
+        page.wait_for_timeout(15)
+        with held_up(server):
+            for title in titles:
+                in_gallery(page, title).click()
+        expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(f"^{titles[-1]},"))
+        expect(page).to_have_url(re.compile(f"photo={titles[-1]}&"))
+        expect(in_gallery(page, titles[-1])).to_be_checked()
 
 
-def is_image(route: Route) -> bool:
-    return route.request.resource_type == "image"
+@contextmanager
+def held_up(server: Server) -> Iterator[None]:
+    """The server does nothing meanwhile; what it is asked comes to it all at once in the end."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
 
 
 def test_two_people_see_each_their_own_photo(page, browser, server):
@@ -366,7 +372,7 @@ def test_two_people_see_each_their_own_photo(page, browser, server):
     other.set_default_timeout(PATIENCE)
     open_player(other, f"{server.url}/?photo=Cat&word=2")
     press(page, "ArrowRight")
-    other.get_by_role("button", name="Rocket").click()
+    in_gallery(other, "Rocket").click()
     expect(other.locator(".picture canvas")).to_have_attribute("aria-label", re.compile("^Rocket"))
     assert page.locator(".picture canvas").get_attribute("aria-label").startswith("Astronaut")
     other.close()

@@ -1,5 +1,6 @@
 """Photos made ready for a screen."""
 
+import base64
 import io
 
 from PIL import Image, ImageOps
@@ -17,8 +18,8 @@ def thumbnail(photo: Image.Image, size: int) -> Image.Image:
     return ImageOps.fit(photo, (size, size), Image.Resampling.LANCZOS)
 
 
-def to_jpeg(image: Image.Image) -> bytes:
-    """The image as a file for a browser."""
+def to_url(image: Image.Image) -> str:
+    """The image for a browser, as a URL that holds it whole."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=88)
-    return file.getvalue()
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

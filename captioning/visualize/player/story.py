@@ -19,7 +19,7 @@ from captioning.visualize.attention import (
     contour_color,
     half_outlines,
 )
-from captioning.visualize.pictures import fit, to_jpeg
+from captioning.visualize.pictures import fit, to_url
 from captioning.visualize.text import spoken
 
 DISPLAY_SIZE = 1000
@@ -59,7 +59,7 @@ def tell(
     small = fit(photo, DISPLAY_SIZE)
     story = {
         "title": title,
-        "photo": {"url": _data_url(to_jpeg(small)), "width": small.width, "height": small.height},
+        "photo": {"url": to_url(small), "width": small.width, "height": small.height},
         "captions": [_tell_caption(told) for told in captions],
         "looks": [list(look) for look in LOOKS.items()],
         "look": look,
@@ -94,10 +94,6 @@ def _tell_step(step: Step, forced: bool) -> dict:
         "map": _base64(enlarged.tobytes()),
         "outlines": [outline.round(4).flatten().tolist() for outline in half_outlines(step.attention)],
     }
-
-
-def _data_url(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{_base64(jpeg)}"
 
 
 def _base64(data: bytes) -> str:
