@@ -92,6 +92,7 @@ def take_over_address(library: Library) -> None:
     if "opened" in state and not get_script_run_ctx().is_history_navigation:
         return
     state.opened = True
+    state.setdefault("asked", [])
     photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
     checkpoints = [path.stem for path in list_checkpoints(CHECKPOINT_FOLDER)]
     offers = {
@@ -341,25 +342,23 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
 
 @to_the_end
 def ask_for(file: AskedFile) -> None:
-    st.session_state.asked = file
+    st.session_state.asked = [*st.session_state.asked, file]
 
 
 def hand_over() -> None:
-    """Give the browser the file that was asked for; not within the popover, which may have been closed meanwhile."""
+    """Give the browser the first file that was asked for; not within the popover, which may have been closed since."""
     # Until it has arrived, for a run of the page may be cut short by the next.
-    asked = st.session_state.get("asked")
-    if asked:
-        components.hand_over(key="taken", data=asked.message, on_arrived_change=forget_arrived)
+    if st.session_state.asked:
+        components.hand_over(key="taken", data=st.session_state.asked[0].message, on_arrived_change=forget_arrived)
 
 
 @to_the_end
 def forget_arrived() -> None:
-    """The file that was asked for is where the browser puts it, unless another has been asked for since."""
-    state = st.session_state
+    """A file that was asked for is where the browser puts it, and the next one's turn comes."""
     # A run that did not come to the end may have dropped what was told; the next one hands over and is told again.
-    told = state.get("taken")
-    if state.get("asked") and told and told["arrived"] == state.asked.id:
-        state.asked = None
+    told = st.session_state.get("taken")
+    if told:
+        st.session_state.asked = [file for file in st.session_state.asked if file.id != told["arrived"]]
 
 
 def show_search(version: Version, photo: Photo) -> None:

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions
+from captioning.visualize.export import FORMATS
 from tests.browser import (
     CHROMIUM,
     PATIENCE,
@@ -256,6 +257,16 @@ def test_a_file_that_was_asked_for_comes_though_the_next_control_is_touched_at_o
             case "list":
                 page.keyboard.press("Escape")
     assert download.value.suggested_filename.startswith("Astronaut")
+
+
+def test_every_file_comes_of_several_that_are_asked_for_one_after_the_other(page):
+    suffixes = list(FORMATS)
+    came = []
+    page.on("download", lambda download: came.append(download.suggested_filename.rpartition(".")[2]))
+    with page.expect_event("download", lambda _: len(came) == len(suffixes)):
+        for suffix in suffixes:
+            ask_for(page, FORMATS[suffix].name)
+    assert sorted(came) == sorted(suffixes)
 
 
 def check_that_it_steps_offline(browser: Browser, file, said: list[str]) -> None:
