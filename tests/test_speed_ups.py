@@ -97,6 +97,32 @@ def test_a_convolution_padded_unevenly_is_packed_too(size):
     torch.testing.assert_close(model(inputs), expected)
 
 
+@pytest.mark.parametrize("scale", [1e-7, 1.0, 1e4])
+@pytest.mark.parametrize("rows", [(1,), (5,), (40,), (3, 7)])
+@torch.inference_mode()
+def test_linear_layers_given_few_rows_compute_with_the_weights_that_they_had(scale, rows):
+    torch.manual_seed(0)
+    # As a checkpoint keeps them, and as training leaves them.
+    weights = (torch.randn(32, 64) * scale).half().float(), torch.randn(32, 64) * scale
+    for weight in weights:
+        layer = torch.nn.Linear(64, 32)
+        layer.weight.copy_(weight)
+        model, inputs = torch.nn.Sequential(layer), torch.randn(*rows, 64)
+        expected = model(inputs)
+        pack_layers(model, few_rows=True)
+        assert type(model[0]) is not torch.nn.Linear
+        torch.testing.assert_close(model(inputs), expected, rtol=1e-5, atol=1e-5 * max(scale, 0.01))
+
+
+@torch.inference_mode()
+def test_a_weight_that_is_not_finite_stays_so():
+    for number in (torch.inf, torch.nan):
+        model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+        model[0].weight[:] = number
+        pack_layers(model, few_rows=True)
+        assert not model(torch.ones(2, 8)).isfinite().any()
+
+
 def test_nothing_is_left_of_the_real_encoders_batch_norm(captioner, plain):
     norms = torch.nn.modules.batchnorm._BatchNorm
     assert any(isinstance(module, norms) for module in plain.encoder.modules())

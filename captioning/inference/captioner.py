@@ -69,7 +69,7 @@ class Captioner:
         self.encoder, self.decoder = model.encoder, SearchDecoder(model.decoder)
         self.encoder.settle(getattr(torch, self.precision))
         if self.device.type == "cpu":
-            pack_layers(self.decoder)
+            pack_layers(self.decoder, few_rows=True)
 
     @classmethod
     def from_checkpoint(

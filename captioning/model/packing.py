@@ -1,7 +1,8 @@
 """Layers on a CPU with their weights laid out once as oneDNN wants them, for a model that is not trained.
 
 torch's own layers lay the weights out anew at every call, or leave small products to a slower library. The operators
-are those that torch.compile puts in for a frozen model; here they are used without the wait for its compiler.
+are those that torch.compile puts in for a frozen model; here they are used without the wait for its compiler. Products
+of few rows, which wait for memory, go to FBGEMM where it can read their weights in half the bytes.
 """
 
 import torch
@@ -20,7 +21,7 @@ _EXACT_ROWS, _ROWS_STEP = 16, 8
 
 
 @torch.no_grad()
-def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
+def pack_layers(model: nn.Module, *example: torch.Tensor, few_rows: bool = False) -> None:
     """Pack every convolution and linear layer, in place; the model must be on a CPU.
 
     What the model computes stays the same up to rounding. Layers that oneDNN does not know stay as they are, and all of
@@ -32,6 +33,9 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
         model: what to pack.
         example: an input of the model, by which its convolutions are laid out: all inputs must have its height and
             width. Without one they stay as they are.
+        few_rows: whether linear layers are given a few rows as a rule, so that most of the time goes by until their
+            weights have come from memory. Weights that are numbers of float16, as a checkpoint's are, are then kept as
+            such: half as many bytes, with which FBGEMM computes the same in float32.
     """
     if not torch.backends.mkldnn.is_available() or not all(has_operators(each.dtype) for each in model.parameters()):
         return
@@ -40,7 +44,8 @@ def pack_layers(model: nn.Module, *example: torch.Tensor) -> None:
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if type(module) is nn.Linear and not module._forward_pre_hooks:
-            model.set_submodule(name, _PackedLinear(module.weight, module.bias))
+            packed = _Float16Linear if few_rows and _is_float16(module.weight) else _PackedLinear
+            model.set_submodule(name, packed(module.weight, module.bias))
         elif name in sizes:
             activation = _ACTIVATIONS.get(type(model.get_submodule(readers[name]))) if name in readers else None
             if activation:
@@ -81,6 +86,21 @@ def _is_plain(module: nn.Module) -> bool:
         # A row of zeros before its kernel would move a dilated one by more than a row.
         return module.dilation == (1, 1)
     return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
+def _is_float16(weight: torch.Tensor) -> bool:
+    """Whether these are finite numbers of float16, and torch has FBGEMM to read them."""
+    exact = torch.equal(weight.half().to(weight.dtype), weight) and weight.isfinite().all()
+    return exact and torch.backends.quantized.engine in ("x86", "fbgemm")
+
+
+class _Float16Linear(nn.Module):
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None):
+        super().__init__()
+        self.packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.ops.quantized.linear_dynamic_fp16(inputs, self.packed)
 
 
 class _PackedLinear(nn.Module):
