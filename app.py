@@ -23,7 +23,6 @@ from captioning.checkpoint import Version, list_checkpoints, read_info, read_ver
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.data.gallery import folder_photos, sample_photos
 from captioning.defaults import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT
-from captioning.images import PHOTO_SUFFIXES
 from captioning.inference.captioner import EncodedPhotos
 from captioning.presentation import card, components
 from captioning.presentation.address import read_address
@@ -144,9 +143,8 @@ def choose_photo(library: Library) -> Photo | None:
         if source == "Data set":
             return choose_from_dataset(library)
         if source == "Upload":
-            # With "image" among them, Streamlit lets any file through, and what is wrong with it is told here.
-            kinds = ["image", *sorted(suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES)]
-            file = st.file_uploader("Your photo", type=kinds, key="upload", help="It stays in memory.")
+            # Of any kind: what is no photo is told here, in words that are not Streamlit's.
+            file = st.file_uploader("Your photo", key="upload", help="It stays in memory.")
         else:
             file = st.camera_input("Take a photo", key="camera")
         st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")

@@ -304,11 +304,12 @@ def test_a_person_uploads_a_photo_and_moves_the_beam_width(page, captioner, phot
     expect(page).not_to_have_url(re.compile("photo="))
 
 
-def test_a_bad_upload_is_told_on_the_page_and_another_photo_still_works(page, tmp_path):
-    bad = tmp_path / "bad.jpg"
+@pytest.mark.parametrize("name", ["bad.jpg", "notes.txt"])
+def test_a_bad_upload_is_told_on_the_page_and_another_photo_still_works(page, tmp_path, name):
+    bad = tmp_path / name
     bad.write_text("no photo at all")
     upload(page, bad)
-    expect(page.get_by_role("alert")).to_contain_text("bad.jpg is not a photo")
+    expect(page.get_by_role("alert")).to_contain_text(f"{name} is not a photo")
     assert "Traceback" not in page.content()
     page.get_by_role("radio", name="Gallery").click()
     in_gallery(page, "Cat").click()
