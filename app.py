@@ -67,9 +67,7 @@ def main() -> None:
             VIEWS[view].show(version, photo)
         else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
-        if not photo or view != "step":
-            # The step-through does it in its own runs, which are without the rest of the page.
-            hand_over()
+        hand_over()
         write_address()
 
 
@@ -255,13 +253,6 @@ def show_subject(version: Version, photo: Photo) -> None:
         st.caption(f"A neural network describes a photo, and shows where it looks for each word. It was {learned}.")
 
 
-@st.fragment
-def step_through(version: Version, photo: Photo) -> None:
-    """The caption word by word; a fragment runs without the rest of the page, and tells its errors itself."""
-    with errors_told():
-        show_steps(version, photo)
-
-
 def show_steps(version: Version, photo: Photo) -> None:
     """The caption word by word, alone or beside what the model says when it is made to say another word."""
     state = st.session_state
@@ -297,8 +288,6 @@ def show_steps(version: Version, photo: Photo) -> None:
 
     components.player(key="player", data=story, on_at_change=stay_at, on_said_change=say_instead)
     show_timing(plain, load_captioner(version))
-    hand_over()
-    write_address()
 
 
 def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[Told]:
@@ -467,7 +456,7 @@ class View:
 
 
 VIEWS = {
-    "step": View("Step through", step_through),
+    "step": View("Step through", show_steps),
     "search": View("Beam search", show_search),
     "compare": View("Compare", show_comparison),
     "truth": View("Truth", show_truth),

@@ -1,10 +1,12 @@
 
 /*
  * The player as a Streamlit component. The address bar is kept up to date here, without asking the server; the server
- * is told where we are only once somebody stops, so that what it writes into the address agrees.
+ * is told where we are only once somebody stops, so that what it writes into the address agrees. It is told when
+ * nothing on the page has been touched for a moment: Streamlit may drop a click that comes just before another message.
  */
 
 const PAUSE = 500;
+const TOUCHES = ["pointerdown", "pointerup", "keydown", "input"];
 const players = new WeakMap();
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
@@ -22,21 +24,35 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 function mount(root) {
   const address = new URL(window.location.href).searchParams;
   const mounted = { start: { word: Number(address.get("word")), look: address.get("look") } };
-  let waiting = null;
+  const listening = new AbortController();
+  let untold = false;
+  let waiting;
+  const tell = () => {
+    untold = false;
+    mounted.tell.setStateValue("at", mounted.player.place());
+  };
+  const wait = () => {
+    clearTimeout(waiting);
+    if (untold) waiting = setTimeout(tell, PAUSE);
+  };
   mounted.player = createPlayer(root, {
     said: (what) => mounted.tell.setTriggerValue("said", what),
-    moved({ playing, ...where }) {
+    moved({ word, look, playing }) {
       const address = new URL(window.location.href);
-      address.searchParams.set("word", where.word);
-      address.searchParams.set("look", where.look);
+      address.searchParams.set("word", word);
+      address.searchParams.set("look", look);
       window.history.replaceState(window.history.state, "", address);
-      clearTimeout(waiting);
-      if (!playing) waiting = setTimeout(() => mounted.tell.setStateValue("at", where), PAUSE);
+      untold = !playing;
+      wait();
     },
   });
+  for (const touch of TOUCHES) {
+    window.addEventListener(touch, wait, { capture: true, signal: listening.signal });
+  }
   mounted.close = () => {
-    clearTimeout(waiting);
     mounted.player.close();
+    listening.abort();
+    clearTimeout(waiting);
     players.delete(root);
   };
   players.set(root, mounted);

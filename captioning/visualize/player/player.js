@@ -4,9 +4,10 @@
  * The step-through: a photo, the words of one caption or of two beside each other, and for each word the attention
  * over the photo. It draws what a story describes (see story.py) and asks nobody for anything while it is used.
  *
- * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, stop}:
+ * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, place, close}:
  *   show(story, {word, look})  draws a story, unless it is there already; words count from 1.
- *   hooks.moved({story, word, look, playing})  the word or the look has changed, or playing has ended.
+ *   place()  where somebody is: {story, word, look, playing}.
+ *   hooks.moved(place)  the word or the look has changed, or playing has ended.
  *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
@@ -367,7 +368,7 @@ function createPlayer(root, hooks = {}) {
 
   return {
     show,
-    moveTo,
+    place,
     close() {
       stop();
       sizes.disconnect();
