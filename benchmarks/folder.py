@@ -8,6 +8,8 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -47,8 +49,29 @@ def peak_megabytes(folder: Path) -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
 
 
-def measure(folder: Path, count: int, rounds: int) -> list[Row]:
-    """The folder beside the encoder alone, for the first photos of it."""
+def one_core(job: Job, captioner: Captioner, photos: list[str]) -> str:
+    """What a photo takes of one core, the others doing nothing."""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = Counter()
+    for start in range(0, len(photos), BATCH_SIZE):
+        begun = time.perf_counter()
+        batch = [captioner.pixels(open_image(job.folder / photo)) for photo in photos[start : start + BATCH_SIZE]]
+        read = time.perf_counter()
+        encoded = captioner.encode(batch)
+        captioner.describe(encoded, job.options)
+        searched = time.perf_counter() - read - encoded.seconds
+        seconds.update(read=read - begun, encoder=encoded.seconds, search=searched)
+    torch.set_num_threads(cores)
+    each = ", ".join(f"{part} {1000 * taken / len(photos):.1f}" for part, taken in seconds.items())
+    return (
+        f"One core, the others idle, milliseconds a photo: {each}. If nothing were lost between them, and the model "
+        f"were loaded, a folder would have {seconds['encoder'] / seconds.total():.0%} of the rate of the encoder alone."
+    )
+
+
+def measure(folder: Path, count: int, rounds: int) -> list[Row | str]:
+    """The folder beside the encoder alone, for the first photos of it; and what each part takes."""
     job = Job(folder, DEFAULT_CHECKPOINT, SearchOptions())
     photos = find_photos(job.folder)[0][:count]
     captioner = Captioner.from_checkpoint(job.checkpoint)
@@ -58,7 +81,8 @@ def measure(folder: Path, count: int, rounds: int) -> list[Row]:
         "the encoder alone, all cores on each batch": lambda: encode(captioner, pixels),
         "the encoder alone, a core for each batch": lambda: encode_in_threads(captioner, pixels),
     }
-    return compare(f"a folder of {len(photos)} photos", lambda: list(caption_with_threads(job, photos)), others, rounds)
+    rows = compare(f"a folder of {len(photos)} photos", lambda: list(caption_with_threads(job, photos)), others, rounds)
+    return [*rows, "", one_core(job, captioner, photos)]
 
 
 def main() -> None:
