@@ -246,6 +246,15 @@ def test_the_files_to_take_away_hold_the_caption(page, tmp_path, browser):
     check_that_it_steps_offline(browser, file, said)
 
 
+def test_a_file_has_the_look_that_was_chosen_just_before(page):
+    before = take(page, "Film strip (PNG)")
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="Spotlight").check(force=True)
+    at_once = take(page, "Film strip (PNG)")
+    page.wait_for_timeout(2000)
+    assert at_once == take(page, "Film strip (PNG)") != before
+
+
 @pytest.mark.parametrize("name", ["Animation (GIF)", "Data (JSON)"])
 @pytest.mark.parametrize("control", ["width", "photo", "view", "list"])
 def test_a_file_that_was_asked_for_comes_though_the_next_control_is_touched_at_once(page, control, name):

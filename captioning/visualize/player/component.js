@@ -1,11 +1,11 @@
 
 /*
- * The player as a Streamlit component. The address bar is kept up to date here, without asking the server; the server
- * is told where we are only once somebody stops, so that what it writes into the address agrees. It is told when
- * nothing on the page has been touched for a moment: Streamlit may drop a click that comes just before another message.
+ * The player as a Streamlit component. The address bar is kept up to date here, without asking the server. The server is
+ * told the look at once, for files to take away have it, but the word only once nothing on the page has been touched for
+ * a second, so that what it writes into the address agrees: Streamlit may drop a click that comes with another message.
  */
 
-const PAUSE = 500;
+const PAUSE = 1000;
 const TOUCHES = ["pointerdown", "pointerup", "keydown", "input"];
 const players = new WeakMap();
 
@@ -28,6 +28,7 @@ function mount(root) {
   let untold = false;
   let waiting;
   const tell = () => {
+    clearTimeout(waiting);
     untold = false;
     mounted.tell.setStateValue("at", mounted.player.place());
   };
@@ -37,12 +38,13 @@ function mount(root) {
   };
   mounted.player = createPlayer(root, {
     said: (what) => mounted.tell.setTriggerValue("said", what),
-    moved({ word, look, playing }) {
-      const address = new URL(window.location.href);
-      address.searchParams.set("word", word);
-      address.searchParams.set("look", look);
-      window.history.replaceState(window.history.state, "", address);
-      untold = !playing;
+    looked(place) {
+      write(place);
+      tell();
+    },
+    moved(place) {
+      write(place);
+      untold = !place.playing;
       wait();
     },
   });
@@ -57,4 +59,12 @@ function mount(root) {
   };
   players.set(root, mounted);
   return mounted;
+}
+
+/** Put a place into the address. */
+function write({ word, look }) {
+  const address = new URL(window.location.href);
+  address.searchParams.set("word", word);
+  address.searchParams.set("look", look);
+  window.history.replaceState(window.history.state, "", address);
 }

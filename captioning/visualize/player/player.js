@@ -7,7 +7,8 @@
  * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, place, close}:
  *   show(story, {word, look})  draws a story, unless it is there already; words count from 1.
  *   place()  where somebody is: {story, word, look, playing}.
- *   hooks.moved(place)  the word or the look has changed, or playing has ended.
+ *   hooks.moved(place)  the word has changed, or playing has ended.
+ *   hooks.looked(place)  the look has changed.
  *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
@@ -149,7 +150,7 @@ function createPlayer(root, hooks = {}) {
           view.look = look;
           draw();
           mark();
-          hooks.moved?.(place());
+          hooks.looked?.(place());
         };
         label.append(input, make("span", "", name));
         return label;
