@@ -100,13 +100,12 @@ def take_over_address(library: Library) -> None:
         "other": checkpoints,
         "view": offered_views(library),
         "look": LOOKS,
-        "word": [str(word) for word in range(1, SearchOptions().max_steps + 1)],
     }
     known, state.notice = read_address(asked, offers)
     state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
     state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
     state.beam_size = int(known.get("beam", SearchOptions().beam_size))
-    state.word, state.look = int(known.get("word", 1)), known.get("look", next(iter(LOOKS)))
+    state.look = known.get("look", next(iter(LOOKS)))
     state.said = [asked["say"].split()[: SearchOptions().max_steps]] if asked.get("say") else []
     state.shown = None
 
@@ -122,7 +121,7 @@ def write_address() -> None:
     address |= {"beam": str(state.beam_size), "checkpoint": state.checkpoint, "view": state.view}
     if state.view == "compare" and state.get("other"):
         address["other"] = state.other
-    address |= {"word": str(state.word), "look": state.look}
+    address["look"] = state.look
     if state.said:
         address["say"] = " ".join(state.said[-1])
     # Also where it should be there already: the run that was to write it may have been cut short.
@@ -233,10 +232,10 @@ def offered_views(library: Library) -> list[str]:
 
 
 def begin_again_with_another(version: Version, photo: Photo) -> None:
-    """Forget the word and what the model was made to say once another photo or model is there."""
+    """Forget what the model was made to say once another photo or model is there."""
     state, shown = st.session_state, (version, photo.key)
     if state.shown not in (None, shown):
-        state.word, state.said = 1, []
+        state.said = []
     state.shown = shown
 
 
@@ -264,7 +263,6 @@ def show_steps(version: Version, photo: Photo) -> None:
     except CaptioningError as error:
         show_error(error)
         state.said.clear()
-    state.word = min(state.word, max(len(told.caption.steps) for told in captions))
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
         show_subject(version, photo)
         take_away(version, photo, captions)
@@ -273,21 +271,24 @@ def show_steps(version: Version, photo: Photo) -> None:
     story = tell_story(photo, captions, what_if=True)
 
     @to_the_end
-    def stay_at() -> None:
-        where = state.player["at"]
-        if where and where["story"] == story["id"]:
-            state.word, state.look = where["word"], where["look"]
-
-    @to_the_end
     def say_instead() -> None:
         said = state.player["said"]
         if said and said["story"] == story["id"]:
             steps = captions[said["caption"]].caption.steps
-            state.word = said["index"] + 1
             state.said.append([*(step.word for step in steps[: said["index"]]), said["word"]])
 
-    components.player(key="player", data=story, on_at_change=stay_at, on_said_change=say_instead)
+    show_player("player", story, on_said_change=say_instead)
     show_timing(plain, load_captioner(version))
+
+
+def show_player(key: str, story: dict, **hooks: Callable[[], None]) -> None:
+    """The player; the look that is chosen in it is that of the address and of files to take away."""
+
+    @to_the_end
+    def keep_look() -> None:
+        st.session_state.look = st.session_state[key]["look"] or st.session_state.look
+
+    components.player(key=key, data=story, on_look_change=keep_look, **hooks)
 
 
 def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[Told]:
@@ -379,7 +380,7 @@ def compare_checkpoints(photo: Photo, *versions: Version) -> None:
     told = [
         Told(caption, name, f"log-probability {number(caption.log_probability)}") for name, caption in found.items()
     ]
-    components.player(key="checkpoints", data=tell_story(photo, told))
+    show_player("checkpoints", tell_story(photo, told))
 
 
 def show_truth(version: Version, photo: Photo) -> None:

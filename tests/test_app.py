@@ -84,12 +84,12 @@ def test_an_uploaded_photo_is_captioned_and_is_not_in_the_address(start, caption
 # The address
 
 
-def test_the_address_brings_back_photo_width_word_look_and_view(start, captioner, photos):
-    app = start(photo="Rocket", beam="2", word="3", look="contour", view="step")
+def test_the_address_brings_back_photo_width_look_and_view(start, captioner, photos):
+    app = start(photo="Rocket", beam="2", look="contour", view="step")
     assert errors(app) == []
     assert not app.warning
     assert captions_of(app) == [captioner(photos / "rocket.jpg", SearchOptions(beam_size=2)).text]
-    expected = {"photo": "Rocket", "beam": "2", "word": "3", "look": "contour", "view": "step"}
+    expected = {"photo": "Rocket", "beam": "2", "look": "contour", "view": "step"}
     assert {name: value for name, value in app.query_params.items() if name != "checkpoint"} == expected
     assert start(view="model").session_state["view"] == "model"
 
@@ -113,8 +113,6 @@ def test_an_address_that_did_not_come_to_the_browser_is_written_again(start):
         ("beam", "many"),
         ("checkpoint", "../secret"),
         ("view", "truth"),
-        ("word", "0"),
-        ("word", "1e9"),
         ("look", "<script>"),
         ("split", "train"),
     ],

@@ -1,19 +1,23 @@
 
 /*
- * The player as a Streamlit component. The address bar is kept up to date here, without asking the server. The server is
- * told the look at once, for files to take away have it, but the word only once nothing on the page has been touched for
- * a second, so that what it writes into the address agrees: Streamlit may drop a click that comes with another message.
+ * The player as a Streamlit component. The word where somebody is stands behind the # of the address, which is the
+ * browser's own: to step and to play asks the server for nothing, so that no run of the page falls together with
+ * anything else that is done on it. The look is told to the server, for files to take away have it.
  */
 
-const PAUSE = 1000;
-const TOUCHES = ["pointerdown", "pointerup", "keydown", "input"];
 const players = new WeakMap();
+// With the address that the page was opened with; the server may have written one since, without what is behind its #.
+const [opened] = performance.getEntriesByType("navigation");
+// Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
+const place = { photo: null, word: wordIn(opened.name) || 1 };
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
   mounted.tell = { setStateValue, setTriggerValue };
-  mounted.player.show(data, mounted.start);
-  mounted.start = {};
+  // Another caption of the same photo is told from where somebody is.
+  const word = place.photo === null || place.photo === data.photo.url ? place.word : 1;
+  place.photo = data.photo.url;
+  mounted.player.show(data, { word, look: new URL(window.location.href).searchParams.get("look") });
   // Streamlit may end an earlier call late, when a later one has already taken over.
   const call = (mounted.call = {});
   return () => {
@@ -22,49 +26,39 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 }
 
 function mount(root) {
-  const address = new URL(window.location.href).searchParams;
-  const mounted = { start: { word: Number(address.get("word")), look: address.get("look") } };
   const listening = new AbortController();
-  let untold = false;
-  let waiting;
-  const tell = () => {
-    clearTimeout(waiting);
-    untold = false;
-    mounted.tell.setStateValue("at", mounted.player.place());
-  };
-  const wait = () => {
-    clearTimeout(waiting);
-    if (untold) waiting = setTimeout(tell, PAUSE);
-  };
+  const mounted = {};
   mounted.player = createPlayer(root, {
     said: (what) => mounted.tell.setTriggerValue("said", what),
-    looked(place) {
-      write(place);
-      tell();
-    },
-    moved(place) {
-      write(place);
-      untold = !place.playing;
-      wait();
+    looked: (look) => mounted.tell.setStateValue("look", look),
+    moved(word) {
+      place.word = word;
+      write();
     },
   });
-  for (const touch of TOUCHES) {
-    window.addEventListener(touch, wait, { capture: true, signal: listening.signal });
-  }
+  // The server has written the address, or somebody has, or went back.
+  const follow = () => {
+    const word = wordIn(window.location.href);
+    if (word) mounted.player.moveTo(word);
+    write();
+  };
+  window.navigation?.addEventListener("currententrychange", follow, { signal: listening.signal });
   mounted.close = () => {
-    mounted.player.close();
     listening.abort();
-    clearTimeout(waiting);
+    mounted.player.close();
     players.delete(root);
   };
   players.set(root, mounted);
   return mounted;
 }
 
-/** Put a place into the address. */
-function write({ word, look }) {
+function write() {
   const address = new URL(window.location.href);
-  address.searchParams.set("word", word);
-  address.searchParams.set("look", look);
-  window.history.replaceState(window.history.state, "", address);
+  address.hash = `word=${place.word}`;
+  if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
+}
+
+/** The word that an address names; 0 if it names none. */
+function wordIn(address) {
+  return Number.parseInt(new URLSearchParams(new URL(address).hash.slice(1)).get("word"), 10) || 0;
 }

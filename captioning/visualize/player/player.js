@@ -4,11 +4,12 @@
  * The step-through: a photo, the words of one caption or of two beside each other, and for each word the attention
  * over the photo. It draws what a story describes (see story.py) and asks nobody for anything while it is used.
  *
- * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, place, close}:
- *   show(story, {word, look})  draws a story, unless it is there already; words count from 1.
- *   place()  where somebody is: {story, word, look, playing}.
- *   hooks.moved(place)  the word has changed, or playing has ended.
- *   hooks.looked(place)  the look has changed.
+ * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, close}:
+ *   show(story, {word, look})  draws a story, unless it is there already, from a word on; words count from 1. The look
+ *                              is that of the first story.
+ *   moveTo(word)  makes a word the current one.
+ *   hooks.moved(word)  another word is the current one, or one of another story.
+ *   hooks.looked(look)  somebody chose another look.
  *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
@@ -31,14 +32,12 @@ function createPlayer(root, hooks = {}) {
   function show(next, start = {}) {
     if (story && story.id === next.id) return;
     stop();
-    // Another caption of the same photo is told from where we are.
-    const stay = story && story.photo.url === next.photo.url ? word + 1 : 1;
     story = next;
     view.look ??= story.looks.find(([look]) => look === start.look)?.[0] ?? story.look;
     view.opacity ??= story.opacity;
     if (!story.color_maps[view.colors]) view.colors = Object.keys(story.color_maps)[0];
     const count = Math.max(...story.captions.map((caption) => caption.steps.length));
-    word = clamp((start.word || stay) - 1, count);
+    word = clamp((start.word ?? 1) - 1, count);
     part("word").max = count;
     offerViews();
     build();
@@ -50,6 +49,7 @@ function createPlayer(root, hooks = {}) {
     };
     photo.src = story.photo.url;
     mark();
+    hooks.moved?.(word + 1);
   }
 
   // The page's elements
@@ -150,7 +150,7 @@ function createPlayer(root, hooks = {}) {
           view.look = look;
           draw();
           mark();
-          hooks.looked?.(place());
+          hooks.looked?.(look);
         };
         label.append(input, make("span", "", name));
         return label;
@@ -169,10 +169,6 @@ function createPlayer(root, hooks = {}) {
 
   // Where we are
 
-  function place() {
-    return { story: story.id, word: word + 1, look: view.look, playing: timer !== null };
-  }
-
   function count() {
     return Number(part("word").max);
   }
@@ -183,7 +179,7 @@ function createPlayer(root, hooks = {}) {
     word = to;
     mark();
     for (const pane of panes) drawPicture(pane);
-    hooks.moved?.(place());
+    hooks.moved?.(word + 1);
   }
 
   /** Mark the current word wherever words stand. */
@@ -320,7 +316,6 @@ function createPlayer(root, hooks = {}) {
     timer = null;
     player.classList.remove("playing");
     part("play").setAttribute("aria-label", "Play");
-    hooks.moved?.(place());
   }
 
   function toggle() {
@@ -369,7 +364,7 @@ function createPlayer(root, hooks = {}) {
 
   return {
     show,
-    place,
+    moveTo: (to) => moveTo(to - 1),
     close() {
       stop();
       sizes.disconnect();
