@@ -6,6 +6,7 @@ streamlit run app.py -- --data DIR
 """
 
 import random
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -334,19 +335,14 @@ def ask_for(file: AskedFile) -> None:
 
 
 def hand_over() -> None:
-    """Give the browser the first file that was asked for; not within the popover, which may have been closed since."""
-    # Until it has arrived, for a run of the page may be cut short by the next.
-    if st.session_state.asked:
-        components.hand_over(key="taken", data=st.session_state.asked[0].message, on_arrived_change=forget_arrived)
-
-
-@to_the_end
-def forget_arrived() -> None:
-    """A file that was asked for is where the browser puts it, and the next one's turn comes."""
-    # A run that did not come to the end may have dropped what was told; the next one hands over and is told again.
-    told = st.session_state.get("taken")
-    if told:
-        st.session_state.asked = [file for file in st.session_state.asked if file.id != told["arrived"]]
+    """Give the browser the files that were asked for; not within the popover, which may have been closed since."""
+    # More than once, for a run of the page may be cut short by the next, and what it sent be dropped.
+    state = st.session_state
+    state.asked = [file for file in state.asked if not file.has_arrived()]
+    if state.asked:
+        components.hand_over(key="taken", data=[file.message for file in state.asked])
+    for file in state.asked:
+        file.handed_over = time.monotonic()
 
 
 def show_search(version: Version, photo: Photo) -> None:

@@ -1,13 +1,17 @@
 """A file that somebody on the page has asked for."""
 
 import base64
+import time
 from dataclasses import dataclass
 from functools import cached_property
 
 from captioning.visualize.export import FORMATS, Scene, file_name
 
+# The browser has what the page sent, if no other run of it has begun for so long.
+SECONDS_TO_ARRIVE = 5
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class AskedFile:
     """A file of what was on the page when it was asked for; it is made once, when it is first needed.
 
@@ -15,11 +19,17 @@ class AskedFile:
         id: tells it from the same file asked for again.
         scene: what it shows.
         suffix: its format, one of FORMATS.
+        handed_over: when a run of the page sent it last, in seconds of a monotonic clock.
     """
 
     id: str
     scene: Scene
     suffix: str
+    handed_over: float | None = None
+
+    def has_arrived(self) -> bool:
+        """Whether the browser has it."""
+        return self.handed_over is not None and time.monotonic() - self.handed_over > SECONDS_TO_ARRIVE
 
     @cached_property
     def message(self) -> dict[str, str]:

@@ -22,10 +22,10 @@ def beam_tree(*, data: dict, key: str):
     return component(data=data, key=key)
 
 
-def hand_over(*, data: dict, key: str, **hooks):
-    """Let the browser save a file, once; `arrived` tells its id when it has.
+def hand_over(*, data: list[dict], key: str):
+    """Let the browser save files, each once, however often they are handed over.
 
     A download button of Streamlit forgets what makes its file when the page runs again; a click meanwhile gets nothing.
     """
     component = st.components.v2.component("captioning_hand_over", html="<span></span>", js=source("hand_over.js"))
-    return component(data=data, key=key, **hooks)
+    return component(data=data, key=key)

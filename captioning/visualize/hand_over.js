@@ -1,18 +1,17 @@
 "use strict";
 
 /*
- * A file that the server has made: it goes where the browser puts downloads, as soon as it is here. The page may be run
- * again meanwhile, and hand it over again until it is told that the file has arrived.
+ * Files that the server has made: they go where the browser puts downloads, as soon as they are here. The server may hand
+ * them over again, for it is not told that they have arrived: a message of that could fall together with a click.
  */
 
-const arrived = new Set();
+const saved = new Set();
 
-export default function ({ data, setTriggerValue }) {
-  if (!arrived.has(data.id)) {
-    arrived.add(data.id);
-    save(data);
+export default function ({ data }) {
+  for (const file of data) {
+    if (!saved.has(file.id)) save(file);
+    saved.add(file.id);
   }
-  setTriggerValue("arrived", data.id);
 }
 
 function save({ content, mime, name }) {
