@@ -8,8 +8,7 @@ streamlit run app.py -- --data DIR
 import random
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -52,7 +51,7 @@ def main() -> None:
     st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
     st.html(STYLE / "page.css")
     set_up_process()
-    with errors_told():
+    try:
         library = load_library(page_arguments())
         take_over_address(library)
         with st.sidebar:
@@ -70,6 +69,8 @@ def main() -> None:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         hand_over()
         write_address()
+    except CaptioningError as error:
+        show_error(error)
 
 
 # What is on offer
@@ -459,14 +460,6 @@ VIEWS = {
     "truth": View("Truth", show_truth),
     "model": View("Model", show_model),
 }
-
-
-@contextmanager
-def errors_told() -> Iterator[None]:
-    try:
-        yield
-    except CaptioningError as error:
-        show_error(error)
 
 
 def show_error(error: CaptioningError) -> None:

@@ -11,7 +11,7 @@ from captioning.visualize.export import FORMATS, Scene, file_name
 SECONDS_TO_ARRIVE = 5
 
 
-@dataclass(eq=False)
+@dataclass
 class AskedFile:
     """A file of what was on the page when it was asked for; it is made once, when it is first needed.
 
