@@ -27,7 +27,6 @@ from captioning.inference.captioner import EncodedPhotos
 from captioning.presentation import card, components
 from captioning.presentation.address import read_address
 from captioning.presentation.asked_file import AskedFile
-from captioning.presentation.callbacks import to_the_end
 from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHECKPOINT, LOG_PROBABILITY, SCORE
 from captioning.presentation.library import Library, Photo, read_photo
 from captioning.presentation.process import set_up_process
@@ -197,7 +196,6 @@ def choose_from_dataset(library: Library) -> Photo | None:
     return photo
 
 
-@to_the_end
 def choose_any(titles: list[str]) -> None:
     st.session_state.photo = random.choice(titles)
 
@@ -272,7 +270,6 @@ def show_steps(version: Version, photo: Photo) -> None:
         show_question(state.said[-1])
     story = tell_story(photo, captions, what_if=True)
 
-    @to_the_end
     def say_instead() -> None:
         said = state.player["said"]
         if said and said["story"] == story["id"]:
@@ -286,7 +283,6 @@ def show_steps(version: Version, photo: Photo) -> None:
 def show_player(key: str, story: dict, **hooks: Callable[[], None]) -> None:
     """The player; the look that is chosen in it is that of the address and of files to take away."""
 
-    @to_the_end
     def keep_look() -> None:
         st.session_state.look = st.session_state[key]["look"] or st.session_state.look
 
@@ -330,7 +326,6 @@ def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
             st.button(kind.name, key=f"take {suffix}", width="stretch", help=kind.help, on_click=ask_for, args=[file])
 
 
-@to_the_end
 def ask_for(file: AskedFile) -> None:
     st.session_state.asked = [*st.session_state.asked, file]
 
