@@ -274,7 +274,9 @@ def show_steps(version: Version, photo: Photo) -> None:
         said = state.player["said"]
         if said and said["story"] == story["id"]:
             steps = captions[said["caption"]].caption.steps
-            state.said.append([*(step.word for step in steps[: said["index"]]), said["word"]])
+            words = [*(step.word for step in steps[: said["index"]]), said["word"]]
+            # A double click says it twice.
+            state.said = [*(before for before in state.said if before != words), words]
 
     show_player("player", story, on_said_change=say_instead)
     show_timing(plain, load_captioner(version))
@@ -302,8 +304,13 @@ def show_question(prefix: list[str]) -> None:
     words = " ".join(prefix[:-1])
     place = f"after “{words}”" if words else "at the beginning"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Undo", icon=":material/undo:", key="undo", on_click=st.session_state.said.pop)
+        st.button("Undo", icon=":material/undo:", key="undo", on_click=take_back)
         st.markdown(as_markdown(f"What if it said “{spoken(prefix[-1])}” {place}?"), help=LOG_PROBABILITY)
+
+
+def take_back() -> None:
+    # Of two quick clicks the second may come when all is taken back.
+    st.session_state.said = st.session_state.said[:-1]
 
 
 def show_timing(caption: Caption, captioner: Captioner) -> None:

@@ -8,12 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import permutations
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions
@@ -223,6 +223,32 @@ def test_what_if_shows_both_captions_and_undo_goes_back(page):
     expect(page.locator(".sentence")).to_have_count(1)
     assert words(page) == plain
     expect(page).not_to_have_url(re.compile("say="))
+
+
+def test_a_word_that_is_clicked_twice_is_undone_at_once(page):
+    plain = words(page)
+    with busy_cores():
+        page.locator(".likely button").first.dblclick()
+        expect(page.locator(".sentence")).to_have_count(2)
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".sentence")).to_have_count(1)
+    assert words(page) == plain
+
+
+def test_a_second_click_on_undo_that_comes_late_finds_nothing_to_take_back(page, server):
+    page.locator(".likely button").first.click()
+    expect(page.locator(".sentence")).to_have_count(2)
+    undo = page.get_by_role("button", name="Undo")
+    with busy_cores():
+        for _ in range(4):
+            # It may be gone by then.
+            with suppress(TimeoutError):
+                undo.click(timeout=300, no_wait_after=True)
+        expect(page.locator(".sentence")).to_have_count(1)
+    expect(undo).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_the_tree_of_the_search_shows_the_caption_as_its_winner(page):
