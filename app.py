@@ -51,6 +51,7 @@ def main() -> None:
     st.html(STYLE / "page.css")
     set_up_process()
     try:
+        forget_arrived()
         library = load_library(page_arguments())
         take_over_address(library)
         with st.sidebar:
@@ -89,8 +90,6 @@ def take_over_address(library: Library) -> None:
     # Any other run may still bring the address from before the last control was moved.
     if "opened" in state and not get_script_run_ctx().is_history_navigation:
         return
-    state.opened = True
-    state.setdefault("asked", [])
     photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
     checkpoints = [path.stem for path in list_checkpoints(CHECKPOINT_FOLDER)]
     offers = {
@@ -109,6 +108,8 @@ def take_over_address(library: Library) -> None:
     state.look = known.get("look", next(iter(LOOKS)))
     state.said = [asked["say"].split()[: SearchOptions().max_steps]] if asked.get("say") else []
     state.shown = None
+    # At the end, for this run may be cut short before.
+    state.opened = True
 
 
 def write_address() -> None:
@@ -192,7 +193,8 @@ def choose_from_dataset(library: Library) -> Photo | None:
               on_click=choose_any, args=[found])  # fmt: skip
     example = examples[state.photo]
     photo = load_photo(state.photo, example.photo, example.captions)
-    st.image(load_thumbnail(example.photo), width="stretch", alt=state.photo)
+    # No wider, so that all of the bar is on a laptop's screen.
+    st.image(thumbnail(photo.image, THUMBNAIL_SIZE), alt=state.photo)
     return photo
 
 
@@ -271,12 +273,14 @@ def show_steps(version: Version, photo: Photo) -> None:
     story = tell_story(photo, captions, what_if=True)
 
     def say_instead() -> None:
-        said = state.player["said"]
+        # A click may come from a player that the page no longer has.
+        said = state.get("player", {}).get("said")
         if said and said["story"] == story["id"]:
             steps = captions[said["caption"]].caption.steps
             words = [*(step.word for step in steps[: said["index"]]), said["word"]]
-            # A double click says it twice.
-            state.said = [*(before for before in state.said if before != words), words]
+            # A double click must not say it twice.
+            if state.said[-1:] != [words]:
+                state.said = [*state.said, words]
 
     show_player("player", story, on_said_change=say_instead)
     show_timing(plain, load_captioner(version))
@@ -337,14 +341,21 @@ def ask_for(file: AskedFile) -> None:
     st.session_state.asked = [*st.session_state.asked, file]
 
 
+def forget_arrived() -> None:
+    """Forget the files that the browser has; the others are to be handed over by this run of the page."""
+    state = st.session_state
+    state.asked = [file for file in state.get("asked", []) if not file.has_arrived()]
+    for file in state.asked:
+        # As a run begins, what the one before has just sent may be dropped.
+        file.handed_over = None
+
+
 def hand_over() -> None:
     """Give the browser the files that were asked for; not within the popover, which may have been closed since."""
-    # More than once, for a run of the page may be cut short by the next, and what it sent be dropped.
-    state = st.session_state
-    state.asked = [file for file in state.asked if not file.has_arrived()]
-    if state.asked:
-        components.hand_over(key="taken", data=[file.message for file in state.asked])
-    for file in state.asked:
+    asked = st.session_state.asked
+    if asked:
+        components.hand_over(key="taken", data=[file.message for file in asked])
+    for file in asked:
         file.handed_over = time.monotonic()
 
 

@@ -241,13 +241,33 @@ def test_a_second_click_on_undo_that_comes_late_finds_nothing_to_take_back(page,
     expect(page.locator(".sentence")).to_have_count(2)
     undo = page.get_by_role("button", name="Undo")
     with busy_cores():
-        for _ in range(4):
+        undo.click()
+        for _ in range(3):
             # It may be gone by then.
             with suppress(TimeoutError):
-                undo.click(timeout=300, no_wait_after=True)
+                undo.click(timeout=300)
         expect(page.locator(".sentence")).to_have_count(1)
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(undo).to_have_count(0)
     expect(page.get_by_role("alert")).to_have_count(0)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_word_that_is_clicked_on_a_player_that_the_page_no_longer_has_is_nothing(page, server):
+    # The page is asked for another view, and the browser, which has not drawn it yet, is clicked.
+    page.locator(".likely button").first.evaluate(
+        """async (word) => {
+          const radios = [...document.querySelectorAll("[role=radio]")];
+          radios.find((radio) => radio.innerText === "Beam search").click();
+          await new Promise((sent) => setTimeout(sent, 20));
+          for (const start = performance.now(); performance.now() - start < 3000; );
+          word.click();
+        }"""
+    )
+    expect(page.locator(".tree svg")).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator(".tree svg")).to_be_visible()
     assert "Traceback" not in server.log.read_text()
 
 

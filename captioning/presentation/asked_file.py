@@ -7,7 +7,7 @@ from functools import cached_property
 
 from captioning.visualize.export import FORMATS, Scene, file_name
 
-# The browser has what the page sent, if no other run of it has begun for so long.
+# The browser has what a run of the page sent, if no other has begun for so long.
 SECONDS_TO_ARRIVE = 5
 
 
@@ -19,7 +19,7 @@ class AskedFile:
         id: tells it from the same file asked for again.
         scene: what it shows.
         suffix: its format, one of FORMATS.
-        handed_over: when a run of the page sent it last, in seconds of a monotonic clock.
+        handed_over: when it was sent, in seconds of a monotonic clock, if no run of the page has begun since.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""What Streamlit would lose of what is done on a page while something else is being done on it, and how it is kept."""
+"""What Streamlit loses where two things are done on a page at once, and how it is kept."""
 
 from functools import wraps
 
@@ -7,10 +7,11 @@ from streamlit.runtime.state import SafeSessionState
 
 
 def keep_clicks() -> None:
-    """Have a run of the page take in what was done, callbacks included, before it looks for what was done since.
+    """Have a run of the page take in what was done, and call its callbacks, before it looks for what was done since.
 
     Where something waits, Streamlit would end the run before it has called the callbacks, or within one, at its first
-    use of the session's state. A browser sends a click once: it would be forgotten.
+    use of the session's state. A browser sends a click once: it would be forgotten. It still is if a callback draws, or
+    if a run asks for it later than in a callback; none of this page does.
     """
     take_in = SafeSessionState.on_script_will_rerun
 
@@ -28,7 +29,7 @@ def keep_clicks() -> None:
 
 
 def keep_upload_addresses() -> None:
-    """Have the answer to where a file may be sent outlive the beginning of a run, which drops what is not yet sent.
+    """Keep the answer to where a file may be sent as a run begins, when Streamlit drops what it has not sent yet.
 
     A browser that gets no answer sends no file.
     """
@@ -36,9 +37,9 @@ def keep_upload_addresses() -> None:
 
     @wraps(clear)
     def clear_others(queue: ForwardMsgQueue, retain_lifecycle_msgs: bool = False, **named: object) -> None:
-        answers = [message for message in queue._queue if message.HasField("file_urls_response")]
+        before = queue._queue
         clear(queue, retain_lifecycle_msgs, **named)
         if retain_lifecycle_msgs:
-            queue._queue += [answer for answer in answers if answer not in queue._queue]
+            queue._queue += [message for message in before if message.HasField("file_urls_response")]
 
     ForwardMsgQueue.clear = clear_others
