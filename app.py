@@ -56,7 +56,7 @@ def main() -> None:
         take_over_address(library)
         with st.sidebar:
             photo = choose_photo(library)
-            st.slider("Beam width", 1, MAX_BEAM_SIZE, key="beam_size", help=BEAM_WIDTH)
+            st.slider("Beam width", 1, MAX_BEAM_SIZE, key="beam_size", help=BEAM_WIDTH, persist_state="page")
             version = choose_checkpoint()
         view = choose_view(library)
         if st.session_state.notice:
@@ -135,7 +135,7 @@ def write_address() -> None:
 
 def choose_photo(library: Library) -> Photo | None:
     sources = ["Gallery", "Data set", "Upload", "Camera"] if library.dataset else ["Gallery", "Upload", "Camera"]
-    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch")
+    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch", persist_state="page")
     try:
         if source == "Gallery":
             return choose_from_gallery(library.gallery)
@@ -160,7 +160,7 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo | None:
     if st.session_state.get("photo") not in gallery:
         st.session_state.photo = next(iter(gallery))
     if len(gallery) > 12:
-        st.selectbox("From the folder", list(gallery), key="photo")
+        st.selectbox("From the folder", list(gallery), key="photo", persist_state="page")
     else:
         # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
@@ -180,7 +180,9 @@ def choose_from_dataset(library: Library) -> Photo | None:
     state = st.session_state
     if state.get("split") not in library.splits:
         state.split = library.splits[0]
-    split = st.segmented_control("Split", library.splits, required=True, key="split", width="stretch")
+    split = st.segmented_control(
+        "Split", library.splits, required=True, key="split", width="stretch", persist_state="page"
+    )
     words = st.text_input("Captions with the words", key="words", placeholder="dog ball")
     examples, found = library.examples(split), library.search(split, words)
     if not found:
@@ -188,7 +190,7 @@ def choose_from_dataset(library: Library) -> Photo | None:
         return None
     if state.get("photo") not in found:
         state.photo = found[0]
-    st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo")
+    st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo", persist_state="page")
     st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
               on_click=choose_any, args=[found])  # fmt: skip
     example = examples[state.photo]
@@ -209,7 +211,7 @@ def choose_checkpoint() -> Version:
     if st.session_state.get("checkpoint") not in paths:
         default = DEFAULT_CHECKPOINT.stem
         st.session_state.checkpoint = default if default in paths else next(iter(paths))
-    path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT)]
+    path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT, persist_state="page")]
     st.caption(as_markdown(card.describe_scores(read_info(path))), help=BLEU)
     return read_version(path)
 
@@ -225,8 +227,9 @@ def choose_view(library: Library) -> str:
         st.subheader("Show, Attend and Tell", anchor=False, width="content")
         labels = {view: VIEWS[view].name for view in views}
         return st.segmented_control(
-            "View", views, required=True, key="view", format_func=labels.get, label_visibility="collapsed"
-        )
+            "View", views, required=True, key="view", format_func=labels.get, label_visibility="collapsed",
+            persist_state="page",
+        )  # fmt: skip
 
 
 def offered_views(library: Library) -> list[str]:
@@ -382,7 +385,9 @@ def show_comparison(version: Version, photo: Photo) -> None:
         return
     if st.session_state.get("other") not in others:
         st.session_state.other = next(iter(others))
-    compare_checkpoints(photo, version, read_version(others[st.selectbox("Beside it", list(others), key="other")]))
+    compare_checkpoints(
+        photo, version, read_version(others[st.selectbox("Beside it", list(others), key="other", persist_state="page")])
+    )
 
 
 def compare_checkpoints(photo: Photo, *versions: Version) -> None:

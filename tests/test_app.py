@@ -280,6 +280,21 @@ def test_the_gallery_can_be_a_folder(start, tmp_path):
     assert app.selectbox(key="photo").options == sorted(f"{index}.png" for index in range(14))
 
 
+def test_a_folder_that_goes_away_and_comes_back_finds_the_page_as_it_was(start, tmp_path):
+    folder, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    folder.mkdir()
+    make_photos(folder, ["a.png", "b.png"])
+    app = start("--photos", folder, photo="b.png", beam="3", view="search")
+    assert errors(app) == []
+    folder.rename(elsewhere)
+    [message] = errors(app.run())
+    assert message.startswith("There is no folder")
+    elsewhere.rename(folder)
+    assert errors(app.run()) == []
+    state = app.session_state
+    assert (state.source, state.photo, state.beam_size, state.view) == ("Gallery", "b.png", 3, "search")
+
+
 def test_a_photo_of_the_gallery_that_cannot_be_read_leaves_the_others(start, tmp_path):
     broken, _ = make_photos(tmp_path, ["a.png", "b.png"])
     broken.write_text("no photo at all")
