@@ -196,7 +196,7 @@ def choose_from_dataset(library: Library) -> Photo | None:
     example = examples[state.photo]
     photo = load_photo(state.photo, example.photo, example.captions)
     # No wider, so that all of the bar is on a laptop's screen.
-    st.image(thumbnail(photo.image, THUMBNAIL_SIZE), alt=state.photo)
+    st.image(to_url(thumbnail(photo.image, THUMBNAIL_SIZE)), alt=state.photo)
     return photo
 
 
@@ -409,7 +409,8 @@ def show_truth(version: Version, photo: Photo) -> None:
 
     caption = describe(version, photo, st.session_state.beam_size)
     left, right = st.columns([2, 3], gap="large")
-    left.image(photo.image, width="stretch", alt=photo.title)
+    # A URL that holds it whole: a file of Streamlit's may be gone by the time the browser asks for it.
+    left.image(to_url(photo.image), width="stretch", alt=photo.title)
     with right:
         st.markdown("#### The model says")
         st.markdown(as_markdown(caption.text))
