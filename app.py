@@ -23,6 +23,7 @@ from captioning.checkpoint import Version, list_checkpoints, read_info, read_ver
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.data.gallery import folder_photos, sample_photos
 from captioning.defaults import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT
+from captioning.errors import DatasetError
 from captioning.inference.captioner import EncodedPhotos
 from captioning.presentation import card, components
 from captioning.presentation.address import read_address
@@ -42,6 +43,8 @@ from captioning.vocabulary import tokenize
 MAX_BEAM_SIZE = 10
 THUMBNAIL_SIZE = 160
 STYLE = Path(__file__).parent / ".streamlit"
+# What a path is an instance of on this system.
+PATH = type(STYLE)
 # Samples that show what the published data sets do not.
 UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket": "a rocket"}
 
@@ -78,7 +81,10 @@ def main() -> None:
 
 def load_library(arguments: Namespace) -> Library:
     gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
-    return Library(gallery, load_dataset(arguments.data) if arguments.data else None)
+    library = Library(gallery, load_dataset(arguments.data) if arguments.data else None)
+    if library.dataset and not library.splits:
+        raise DatasetError(f"{arguments.data} has photos to train on alone: the page shows those of dev and test.")
+    return library
 
 
 # The address
@@ -89,6 +95,7 @@ def take_over_address(library: Library) -> None:
     state, asked = st.session_state, st.query_params.to_dict()
     # Any other run may still bring the address from before the last control was moved.
     if "opened" in state and not get_script_run_ctx().is_history_navigation:
+        state.notice = None
         return
     photos = library.examples(asked["split"]) if asked.get("split") in library.splits else library.gallery
     checkpoints = [path.stem for path in list_checkpoints(CHECKPOINT_FOLDER)]
@@ -102,11 +109,15 @@ def take_over_address(library: Library) -> None:
         "look": LOOKS,
     }
     known, state.notice = read_address(asked, offers)
-    state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
+    # Going back to a photo of somebody's own, which no address names, must not take it away.
+    if state.get("source") not in ("Upload", "Camera") or known.keys() & {"photo", "split"}:
+        state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
     state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
     state.beam_size = int(known.get("beam", SearchOptions().beam_size))
     state.look = known.get("look", next(iter(LOOKS)))
-    state.said = [asked["say"].split()[: SearchOptions().max_steps]] if asked.get("say") else []
+    words = asked.get("say", "").split()[: SearchOptions().max_steps]
+    state.said = [words] if words else []
+    state.words = ""
     state.shown = None
     # At the end, for this run may be cut short before.
     state.opened = True
@@ -124,7 +135,7 @@ def write_address() -> None:
     if state.view == "compare" and state.get("other"):
         address["other"] = state.other
     address["look"] = state.look
-    if state.said:
+    if state.said and "photo" in address:
         address["say"] = " ".join(state.said[-1])
     # Also where it should be there already: the run that was to write it may have been cut short.
     st.query_params.from_dict(address)
@@ -183,7 +194,7 @@ def choose_from_dataset(library: Library) -> Photo | None:
     split = st.segmented_control(
         "Split", library.splits, required=True, key="split", width="stretch", persist_state="page"
     )
-    words = st.text_input("Captions with the words", key="words", placeholder="dog ball")
+    words = st.text_input("Captions with the words", key="words", placeholder="dog ball", persist_state="page")
     examples, found = library.examples(split), library.search(split, words)
     if not found:
         st.info(f"No photo of the {split} split has captions with “{as_markdown(words)}”.")
@@ -456,7 +467,9 @@ def show_facts(title: str, facts: dict[str, str]) -> None:
 
 def show_stage(stage: card.Stage) -> None:
     st.markdown(f"#### {as_markdown(stage.name)}, epoch by epoch")
-    for column, curve in zip(st.columns(len(stage.curves)), stage.curves, strict=True):
+    # A stage may have recorded nothing that makes a curve.
+    columns = st.columns(len(stage.curves)) if stage.curves else []
+    for column, curve in zip(columns, stage.curves, strict=True):
         with column:
             st.markdown(f"**{as_markdown(curve.name)}**")
             st.line_chart(curve.rows, x="Epoch", y=curve.columns, y_label="", height=220)
@@ -503,12 +516,21 @@ def load_dataset(folder: Path) -> CaptionDataset:
     return read_dataset(folder)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+def identify_file(path: Path) -> tuple[str | int, ...]:
+    """What tells a file from one that takes its place."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (str(path),)
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={PATH: identify_file})
 def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:
     return read_photo(title, source, references)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={PATH: identify_file})
 def load_thumbnail(path: Path) -> str | None:
     """The URL of a thumbnail, if the photo can be read."""
     try:

@@ -128,6 +128,19 @@ def test_an_address_that_asks_for_what_is_not_there_gets_the_default_and_a_notic
     assert app.query_params.get(name) != value
 
 
+def test_a_notice_is_gone_once_something_is_chosen(start):
+    app = start(photo="nowhere")
+    assert len(app.warning) == 1
+    app.slider(key="beam_size").set_value(2).run()
+    assert len(app.warning) == 0
+
+
+def test_no_words_in_the_address_are_nothing_to_say(start):
+    app = start(say=" ")
+    assert errors(app) == []
+    assert len(captions_of(app)) == 1
+
+
 def test_words_in_the_address_that_the_model_has_not_are_told_in_one_sentence(start):
     app = start(say="zyzzyva <img src=x>")
     [message] = errors(app)
@@ -250,6 +263,14 @@ def test_a_data_set_can_be_browsed_and_searched(start, flickr8k):
     assert "No photo" in text_of(app)
 
 
+def test_a_data_set_to_train_on_alone_is_told_in_one_sentence(start, tmp_path):
+    make_photos(tmp_path, ["a.png"])
+    photo = {"filename": "a.png", "split": "train", "sentences": [{"raw": "a dog"}]}
+    (tmp_path / "dataset_mine.json").write_text(json.dumps({"dataset": "mine", "images": [photo]}))
+    [message] = errors(start("--data", tmp_path))
+    assert message.endswith("dev and test.")
+
+
 def test_a_data_set_that_is_none_is_told_in_one_sentence(start, tmp_path):
     [message] = errors(start("--data", tmp_path))
     assert message.endswith(".")
@@ -278,6 +299,27 @@ def test_the_gallery_can_be_a_folder(start, tmp_path):
     app = start("--photos", tmp_path)
     assert errors(app) == []
     assert app.selectbox(key="photo").options == sorted(f"{index}.png" for index in range(14))
+
+
+def test_a_folder_may_hold_what_is_no_photo(start, tmp_path):
+    make_photos(tmp_path, ["a.png", ".hidden.png"])
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    app = start("--photos", tmp_path)
+    assert errors(app) == []
+    assert [option.split()[-1] for option in app.button_group(key="photo").options] == ["a\\.png"]
+
+
+def test_a_photo_that_is_replaced_is_read_anew(start, tmp_path):
+    make_photos(tmp_path, ["a.png"])
+    app = start("--photos", tmp_path)
+    before = story(app)["photo"]["url"], app.button_group(key="photo").options
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "a.png")
+    app.run()
+    assert errors(app) == []
+    assert story(app)["photo"]["width"] == 90
+    assert app.button_group(key="photo").options != before[1]
 
 
 def test_a_folder_that_goes_away_and_comes_back_finds_the_page_as_it_was(start, tmp_path):

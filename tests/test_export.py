@@ -1,6 +1,7 @@
 """The files to take away, and the pictures and descriptions that they are made of."""
 
 import base64
+import io
 import json
 import re
 import tomllib
@@ -147,12 +148,13 @@ def test_names_and_words_are_text_in_the_page(scene):
     assert "/" not in file_name(Scene("../../etc/passwd", scene.photo, scene.told), "gif")
 
 
-@pytest.mark.parametrize("size", [(1, 1), (40, 900), (1280, 20)])
+@pytest.mark.parametrize("size", [(1, 1), (40, 900), (1280, 20), (1, 1280), (1280, 1)])
 def test_photos_of_any_shape_can_be_taken_away(captioner, size):
     photo = Image.new("RGB", size, "red")
     scene = Scene("thin.png", photo, (Told(captioner(photo)),))
     for kind in FORMATS.values():
         assert kind.make(scene)
+    assert Image.open(io.BytesIO(FORMATS["png"].make(scene))).height < 8000
 
 
 def test_the_page_has_the_colours_of_the_app():

@@ -68,12 +68,12 @@ def read_dataset(folder: Path | str) -> CaptionDataset:
         DatasetError: there is no such folder, no captions file in it, or nothing usable in that.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DatasetError(f"There is no data set folder {folder}: check the path.")
     published = folder / "Flickr8k_text" / "Flickr8k.token.txt"
     kaggle = folder / "captions.txt"
-    karpathy = sorted(path for path in folder.glob("dataset*.json") if path.is_file())
     try:
+        if not folder.is_dir():
+            raise DatasetError(f"There is no data set folder {folder}: check the path.")
+        karpathy = sorted(path for path in folder.glob("dataset*.json") if path.is_file())
         if karpathy:
             return _read_karpathy(karpathy[0])
         if published.is_file():
@@ -176,8 +176,8 @@ def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: d
 
 
 def _find_photo(places: list[Path], name: str) -> Path | None:
-    # What lies outside the folder is no photo of the data set, whoever lists it.
-    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+    # What lies outside the folder is no photo of the data set, whoever lists it, nor is what no page can name.
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not name.isprintable():
         return None
     # Not `Path.is_file`, which raises where a name is too long to be one.
     return next((path for path in (place / name for place in places) if os.path.isfile(path)), None)

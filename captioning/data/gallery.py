@@ -27,14 +27,24 @@ def sample_photos() -> dict[str, Path]:
 
 
 def folder_photos(folder: Path) -> dict[str, Path]:
-    """Names and files of a folder's photos, by name.
+    """Names and files of a folder's photos, by name; hidden files and names that cannot be shown are left out.
 
     Raises:
-        DatasetError: there is no such folder, or no photo in it.
+        DatasetError: there is no such folder, it cannot be read, or no photo is in it.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"There is no folder {folder}: check the path given with --photos.")
-    photos = {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PHOTO_SUFFIXES}
+    try:
+        if not folder.is_dir():
+            raise DatasetError(f"There is no folder {folder}: check the path given with --photos.")
+        photos = {path.name: path for path in sorted(folder.iterdir()) if _is_photo(path)}
+    except OSError as error:
+        # Its permissions, or a stick that was pulled out.
+        raise DatasetError(f"{folder} cannot be read ({error.strerror}): check the path given with --photos.") from None
     if not photos:
         raise DatasetError(f"{folder} holds no photo: name a folder with JPEG, PNG or WebP files.")
     return photos
+
+
+def _is_photo(path: Path) -> bool:
+    named = path.name.isprintable() and not path.name.startswith(".")
+    # A named pipe would be waited for without end.
+    return named and path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()

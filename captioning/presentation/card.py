@@ -127,7 +127,10 @@ def score_table(info: CheckpointInfo) -> list[dict]:
 def describe_limits(path: Path) -> str:
     """What the model card beside a checkpoint says it is bad at (Markdown); empty if the card is not this one's."""
     card = path.parent / "MODEL_CARD.md"
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    try:
+        text = card.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
     section = re.search(r"^## What it is bad at\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     return section[1].strip() if section and path.stem in text.partition("\n")[0] else ""
 

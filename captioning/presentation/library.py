@@ -65,4 +65,5 @@ def read_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
         ImageError: it cannot be read.
     """
     image = open_image(source, called=title)
-    return Photo(shown(title), image, hashlib.sha256(image.tobytes()).hexdigest(), references)
+    digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
+    return Photo(shown(title), image, digest, references)

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
+from captioning.visualize.pictures import squeezed
 from captioning.visualize.player.story import Told, tell
 from captioning.visualize.source import source
 from captioning.visualize.text import spoken
@@ -54,7 +55,7 @@ class Scene:
 
 def to_gif(scene: Scene) -> bytes:
     """One frame a word: the photo with the word's attention, and under it the caption with the word marked."""
-    photo = _scaled(scene.photo, GIF_SIZE)
+    photo = _scaled(squeezed(scene.photo), GIF_SIZE)
     words = [spoken(step.word) for step in scene.caption.steps]
     frames = [
         _with_sentence(attention_overlay(photo, step.attention, look=scene.look), words, index)
@@ -72,11 +73,11 @@ def to_gif(scene: Scene) -> bytes:
 
 def to_png(scene: Scene) -> bytes:
     """A film strip as wide as a slide: the photo, then every word with its attention, as in the paper's figures."""
-    steps = scene.caption.steps
-    columns = _columns(len(steps) + 1, scene.photo.width / scene.photo.height)
+    steps, photo = scene.caption.steps, squeezed(scene.photo)
+    columns = _columns(len(steps) + 1, photo.width / photo.height)
     gap = 24
     tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
-    tile_height = round(tile_width * scene.photo.height / scene.photo.width)
+    tile_height = round(tile_width * photo.height / photo.width)
     size = max(26, min(44, tile_width // 7))
     label, small = _font(size), _font(22)
     line = round(size * 1.5)
@@ -85,7 +86,7 @@ def to_png(scene: Scene) -> bytes:
     height = 2 * SLIDE_MARGIN + rows * (tile_height + line + gap) + footer
     slide = Image.new("RGB", (SLIDE_WIDTH, height), PAPER)
     draw = ImageDraw.Draw(slide)
-    photo = scene.photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
+    photo = photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
     for index, step in enumerate([None, *steps]):
         row, column = divmod(index, columns)
         x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)

@@ -19,7 +19,7 @@ from captioning.visualize.attention import (
     contour_color,
     half_outlines,
 )
-from captioning.visualize.pictures import fit, to_url
+from captioning.visualize.pictures import fit, squeezed, to_url
 from captioning.visualize.text import spoken
 
 DISPLAY_SIZE = 1000
@@ -56,7 +56,7 @@ def tell(
     Returns:
         What `json.dumps` can write; pictures and maps are base64 text. Its `id` is the same for the same content.
     """
-    small = fit(photo, DISPLAY_SIZE)
+    small = fit(squeezed(photo), DISPLAY_SIZE)
     story = {
         "title": title,
         "photo": {"url": to_url(small), "width": small.width, "height": small.height},
