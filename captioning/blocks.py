@@ -1,7 +1,7 @@
 """The blocks that a photo's file is cut into, counted before its reader sees them.
 
-Pillow reads the blocks of a JPEG, PNG or GIF one by one, in Python; a small file can hold so many that it would take
-minutes, or gigabytes. Files of other kinds are read in C, or within limits of Pillow's own.
+Pillow reads the blocks of a JPEG, PNG, GIF or TIFF one by one, in Python; a small file can hold so many that it would
+take minutes, or gigabytes. Files of other kinds are read in C, or within limits of Pillow's own.
 """
 
 import re
@@ -17,6 +17,8 @@ MAX_EXIF = 40
 _SEGMENT = re.compile(rb"\xff([\x01-\xcf\xd9-\xfe])")
 _SCAN, _END, _EXIF = 0xDA, 0xD9, b"\xe1Exif"
 _EXTENSION, _PICTURE = 0x21, 0x2C
+# A TIFF's types of values that are text or bytes, and its tags that say where its blocks are, whatever their type.
+_TEXT, _PLACES = (1, 2, 7), (273, 279, 324, 325)
 
 
 def too_many_blocks(data: bytes) -> bool:
@@ -25,6 +27,8 @@ def too_many_blocks(data: bytes) -> bool:
         return _jpeg_has_too_many(data)
     if data.startswith(b"\x89PNG"):
         return _png_has_too_many(data)
+    if data.startswith((b"II", b"MM")):
+        return _tiff_has_too_many(data)
     return data.startswith(b"GIF8") and _gif_has_too_many(data)
 
 
@@ -53,6 +57,22 @@ def _png_has_too_many(data: bytes) -> bool:
             return True
         at += 12 + int.from_bytes(data[at : at + 4])
     return True
+
+
+def _tiff_has_too_many(data: bytes) -> bool:
+    """Count the values of each tag of the first picture, of which alone the photo is made."""
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], "little" if data.startswith(b"II") else "big")
+
+    # BigTIFF has the version 43, wider numbers, and more before them.
+    big = 43 in data[2:4]
+    at, size, wide = (number(8, 8), 8, 8) if big else (number(4, 4), 2, 4)
+    for entry in range(at + size, min(at + size + number(at, size) * (4 + 2 * wide), len(data)), 4 + 2 * wide):
+        tag, kind, count = number(entry, 2), number(entry + 2, 2), number(entry + 4, wide)
+        if count > MAX_BLOCKS and (kind not in _TEXT or tag in _PLACES):
+            return True
+    return False
 
 
 def _gif_has_too_many(data: bytes) -> bool:

@@ -17,8 +17,13 @@ from captioning.errors import ImageError, shown
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
-# Pillow decodes a WebP into two canvases and copies one of them twice.
-MAX_WEBP_PIXELS = 32_000_000
+# Of readers that hold a photo several times over: a WebP's has two canvases and copies one of them twice, an AVIF's and
+# a TIFF's hold it in more bits, and that of a progressive JPEG has all of its coefficients.
+MAX_COPIED_PIXELS = 32_000_000
+# A run-length encoded BMP is read in Python.
+MAX_RUN_LENGTH_PIXELS = 8_000_000
+# Of EXIF longer than this, which has no orientation of a camera's, nothing is read.
+MAX_EXIF_BYTES = 4 * 1024 * 1024
 # More than any encoder or screen shows; larger photos are made smaller, so that keeping a few costs little.
 MAX_SIDE = 1280
 # A photo is averaged down to twice that first, a strip at a time, so that what its mode is converted to is small.
@@ -28,6 +33,8 @@ LARGE_PIXELS = 8_000_000
 # Pillow reads more, some of it by running Ghostscript (EPS) or before its size can be checked (ICO).
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+# Of a BMP's compressions RLE8 and RLE4.
+_RUN_LENGTH = (1, 2)
 # How a photo with an EXIF orientation is set upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,7 +60,8 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
         called: what to call it where it cannot be read; by default by the file's name.
 
     Raises:
-        ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels (a WebP 32).
+        ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels (a WebP,
+            AVIF or TIFF and some JPEGs 32, a BMP that is run-length encoded 8).
     """
     name, data = _read(source, called)
     if not data:
@@ -116,9 +124,17 @@ def _read(source: str | Path | bytes | BinaryIO, called: str | None) -> tuple[st
 
 
 def _check_size(name: str, image: Image.Image) -> None:
-    limit = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    limit = _most_pixels(image)
     if image.width * image.height > limit:
         raise _too_many_pixels(name, limit)
+
+
+def _most_pixels(image: Image.Image) -> int:
+    if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTH:
+        return MAX_RUN_LENGTH_PIXELS
+    # One that is long, or in CMYK, is not decoded smaller, or holds too much all the same.
+    large_jpeg = "progressive" in image.info and (image.mode == "CMYK" or min(image.size) < 2 * AVERAGED_SIDE)
+    return MAX_COPIED_PIXELS if image.format in ("WEBP", "AVIF", "TIFF") or large_jpeg else MAX_PIXELS
 
 
 def _too_many_pixels(name: str, limit: int) -> ImageError:
@@ -133,7 +149,8 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
     photo = _averaged(image)
     photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=None)
-    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    long = len(image.info.get("exif", b"")) > MAX_EXIF_BYTES
+    turn = None if long else _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     if turn is not None:
         photo = photo.transpose(turn)
     return _on_white(_from_deep_gray(photo, mode) if photo.mode in ("I", "F") else photo)

@@ -63,7 +63,14 @@ def flipped(data: bytes, seed: str, count: int) -> Iterator[bytes]:
 
 def bombs() -> dict[str, bytes]:
     """Small files that claim to be large or become it, and large ones that take long."""
-    return {**_png_bombs(), **_jpeg_bombs(), **_frame_bombs(), **_odd_sizes()}
+    return {
+        **_png_bombs(),
+        **_jpeg_bombs(),
+        **_tag_bombs(),
+        **_run_length_bomb(),
+        **_frame_bombs(),
+        **_odd_sizes(),
+    }
 
 
 def largest() -> dict[str, bytes]:
@@ -74,8 +81,13 @@ def largest() -> dict[str, bytes]:
     }
     photos["PNG P transparent"] = saved(Image.new("P", side), "PNG", compress_level=1, transparency=0)
     photos["JPEG CMYK"] = saved(Image.new("CMYK", side), "JPEG")
-    photos["TIFF F"] = saved(Image.new("F", side), "TIFF", compression="tiff_lzw")
-    photos["WEBP RGBA"] = saved(Image.new("RGBA", (5_600, 5_700)), "WEBP", method=0)
+    # Of readers that keep several copies.
+    fewer = (5_600, 5_700)
+    photos["TIFF F"] = saved(Image.new("F", fewer), "TIFF", compression="tiff_lzw")
+    photos["WEBP RGBA"] = saved(Image.new("RGBA", fewer), "WEBP", method=0)
+    photos["AVIF RGBA"] = saved(Image.new("RGBA", fewer), "AVIF", speed=10, subsampling="4:4:4")
+    photos["JPEG CMYK progressive and long"] = saved(Image.new("CMYK", (60_000, 530)), "JPEG", progressive=True)
+    photos["JPEG progressive"] = saved(Image.new("RGB", side), "JPEG", progressive=True, subsampling=0)
     return photos
 
 
@@ -113,6 +125,38 @@ def _jpeg_bombs() -> dict[str, bytes]:
         "JPEG, thousands of scans": scans[:-2] + last * 4000 + scans[-2:],
         "JPEG, as many scans as are read": scans[:-2] + last * 30 + scans[-2:],
     }
+
+
+def _tiff(kind: int, count: int, tag: int = 273) -> bytes:
+    """A TIFF of 16 × 16 pixels, one of whose tags has this many values of a type."""
+    size = {1: 1, 3: 2, 4: 4}[kind]
+    pixels, values = bytes(256), (8).to_bytes(size, "little") * count
+    tags = {
+        256: (3, 1, 16), 257: (3, 1, 16), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8),
+        277: (3, 1, 1), 278: (3, 1, 1), 279: (4, 1, 256), tag: (kind, count, 8 + len(pixels)),
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<HHLL", number, *entry) for number, entry in sorted(tags.items()))
+    start = 8 + len(pixels) + len(values)
+    return b"II*\0" + struct.pack("<L", start) + pixels + values + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def _tag_bombs() -> dict[str, bytes]:
+    orientation = _tiff(3, MAX_BYTES // 2 - 999, 274)
+    png = saved(Image.new("RGB", (8, 8)), "PNG")
+    return {
+        "TIFF, many strips as bytes": _tiff(1, MAX_BYTES - 999),
+        "TIFF, many strips": _tiff(4, MAX_BYTES // 4 - 999),
+        "TIFF, many orientations": orientation,
+        "TIFF, as many strips as are read": _tiff(4, 10_000),
+        "PNG, EXIF of many orientations": png[:33] + _chunk(b"eXIf", orientation) + png[33:],
+    }
+
+
+def _run_length_bomb() -> dict[str, bytes]:
+    data, palette = b"\1\5\0\0", bytes(4 * 256)
+    start = 54 + len(palette)
+    sizes = struct.pack("<LllHHLLllLL", 40, 64_000_000, 1, 1, 8, 1, len(data), 1, 1, 256, 0)
+    return {"BMP, a run and an end": b"BM" + struct.pack("<LHHL", start + 4, 0, 0, start) + sizes + palette + data}
 
 
 def _frame_bombs() -> dict[str, bytes]:

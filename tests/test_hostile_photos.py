@@ -82,11 +82,13 @@ def test_what_is_no_photo_is_refused():
 
 def test_bombs_are_refused_or_read_within_time():
     bombs = hostile_photos.bombs()
-    assert len(bombs) == 42
+    assert len(bombs) == 48
     found = {name: is_photo(data) for name, data in bombs.items()}
     refused = {name for name, photo in found.items() if not photo}
     assert {"PNG, many profiles", "PNG, many chunks", "JPEG, many comments", "JPEG, much filling"} <= refused
     assert {"JPEG, thousands of scans", "JPEG, much EXIF", "GIF, many comments", "GIF, a long comment"} <= refused
+    assert {"TIFF, many strips as bytes", "TIFF, many strips", "TIFF, many orientations"} <= refused
+    assert "BMP, a run and an end" in refused
     assert {"GIF, 2,000 frames", "TIFF, 200 pages", "PNG, a megabyte of text", "PNG, 1 × 60000"}.isdisjoint(refused)
 
 
