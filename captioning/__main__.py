@@ -3,6 +3,7 @@
 import argparse
 import gc
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from captioning.files import write_whole
 from captioning.inference.options import PRECISIONS, SearchOptions
 
 MAX_BEAM_SIZE = 100
+MAX_LENGTH_PENALTY = 10
+MAX_WORKERS = 1000
 # Objects after which Python looks for garbage. Imports make half a million that are none; to look through them after
 # every 700, as is usual, takes a tenth of the command that captions one photo.
 OBJECTS_A_COLLECTION = 100_000
@@ -28,9 +31,19 @@ def beam_size(text: str) -> int:
 
 def worker_count(text: str) -> int:
     """A number of workers given on the command line."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of workers: give a whole number from 1 on")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of workers: give a whole number from 1 to {MAX_WORKERS}"
+        )
     return int(text)
+
+
+def length_penalty(text: str) -> float:
+    """A length penalty given on the command line; far larger ones are more than a float can compute with."""
+    value = float(text)
+    if not abs(value) <= MAX_LENGTH_PENALTY:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length penalty: give a number up to {MAX_LENGTH_PENALTY}")
+    return value
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
     shared.add_argument(
         "--length-penalty",
-        type=float,
+        type=length_penalty,
         default=defaults.length_penalty,
         help="rank captions by log-probability / words ** this (default: %(default)s)",
     )
@@ -98,7 +111,7 @@ def run_caption(arguments: argparse.Namespace) -> int:
     status = 0
     for photo in arguments.photos:
         try:
-            if Path(photo).is_dir():
+            if os.path.isdir(photo):
                 raise CaptioningError(f"{photo} is a folder: name a file for its captions with --output.")
             caption = captioner(photo, options)
         except CaptioningError as error:
@@ -179,9 +192,18 @@ def main() -> int:
     gc.set_threshold(OBJECTS_A_COLLECTION)
     arguments = build_parser().parse_args()
     try:
-        return arguments.run(arguments)
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
     except CaptioningError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        # Who reads a pipe may close it when it has read enough.
+        if not isinstance(error, BrokenPipeError):
+            print(f"{error.filename or 'The output'} cannot be read or written ({error.strerror}).", file=sys.stderr)
+        # Python would try once more to write what is left, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

@@ -67,6 +67,9 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         CaptioningError: it cannot be written there.
     """
+    # A device would be replaced by a file.
+    if not path.name or (os.path.exists(path) and not os.path.isfile(path)):
+        raise CaptioningError(f"{path} is no file: name another.")
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(data)

@@ -1,6 +1,7 @@
 """`python -m captioning`: what it prints, writes and returns."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,11 @@ def test_what_is_wrong_is_told_in_one_sentence(command, captioner, photos, tmp_p
     calls += [("caption", photos / "coffee.png", "--checkpoint", bad) for bad in checkpoints]
     calls += [("evaluate", "--data", no_data), ("evaluate", "--data", tmp_path / "nowhere"), ("evaluate",), ()]
     calls += [("caption",), ("caption", photos / "coffee.png", "--beam-size", 0), ("caption", "--nonsense", "x")]
+    calls += [("caption", photos / "coffee.png", "--length-penalty", value) for value in (1000, "nan", "x")]
+    calls += [("caption", tmp_path, "--output", tmp_path / "a.csv", "--workers", 100_000)]
+    calls += [("caption", "long" * 100, "--output", tmp_path / "a.csv"), ("evaluate", "--data", "long" * 100)]
+    calls += [("caption", "long" * 100), ("caption", tmp_path, "--output", f"{'long' * 100}.csv")]
+    calls += [("export", photos / "coffee.png", "--format", "json", "-o", file) for file in (".", "/", "/dev/null")]
     for call in calls:
         code, out, err = command(*call)
         assert (code, out) == (2, ""), call
@@ -86,10 +92,23 @@ def test_what_is_wrong_is_told_in_one_sentence(command, captioner, photos, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("output", "said"), [("/dev/full", "space"), ("a closed pipe", "")])
+def test_output_that_cannot_be_written_ends_without_a_traceback(photos, output, said):
+    reader, pipe = os.pipe()
+    os.close(reader)
+    with open(output, "wb") if output.startswith("/") else os.fdopen(pipe, "wb") as file:
+        command = [sys.executable, "-m", "captioning", "caption", photos / "coffee.png"]
+        run = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 2
+    assert said in run.stderr
+    assert run.stderr.count("\n") == bool(said)
+
+
+@pytest.mark.slow
 def test_evaluate_scores_every_width_and_writes_results(command, small_flickr8k, tmp_path):
     results = tmp_path / "results.json"
     code, out, _ = command(
-        "evaluate", "--data", small_flickr8k, "--beam-size", 1, 3, "--json", "--results", results
+        "evaluate", "--data", small_flickr8k, "--beam-size", 1, 3, 3, "--json", "--results", results
     )  # fmt: skip
     assert code == 0
     report = json.loads(out)

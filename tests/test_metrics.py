@@ -147,6 +147,15 @@ def test_meteor_is_scored_where_java_is_found():
     assert 0 < consensus(captions, references)["meteor"] < 100
 
 
+def test_meteor_is_left_out_where_what_is_called_java_does_not_run(monkeypatch, tmp_path):
+    stub = tmp_path / "java"
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    captions, references = random_corpus(0)
+    assert consensus(captions, references).keys() == {"cider", "rouge_l"}
+
+
 def test_doubled_words_and_dangling_endings_are_counted_by_the_caption():
     captions = [words(text) for text in ("a dog dog runs runs", "a dog runs", "a man in a", "the", "")]
     assert doubled_words(captions) == 1

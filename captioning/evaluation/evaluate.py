@@ -50,11 +50,12 @@ class WidthScore:
 def evaluate(
     captioner: Captioner, examples: Sequence[Example], beam_sizes: Sequence[int], options: SearchOptions
 ) -> list[WidthScore]:
-    """Caption examples at each beam width, encoding each photo once, and score the captions.
+    """Caption examples at each beam width, once each, encoding each photo once, and score the captions.
 
     Raises:
         ImageError: a photo cannot be read.
     """
+    beam_sizes = list(dict.fromkeys(beam_sizes))
     captions: dict[int, list[Caption]] = {width: [] for width in beam_sizes}
     seconds = dict.fromkeys(beam_sizes, 0.0)
     with ThreadPoolExecutor() as readers, tqdm(total=len(examples), desc="Captioning", unit="photo") as bar:

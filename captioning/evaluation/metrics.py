@@ -48,12 +48,28 @@ def consensus(captions: Captions, references: References) -> dict[str, float]:
     found = {index: [" ".join(caption)] for index, caption in enumerate(captions)}
     wanted = {index: [" ".join(caption) for caption in photo] for index, photo in enumerate(references)}
     scorers = {"cider": Cider(), "rouge_l": Rouge()}
-    if shutil.which("java"):
-        from pycocoevalcap.meteor.meteor import Meteor
-
-        scorers["meteor"] = Meteor()
     with contextlib.redirect_stdout(io.StringIO()):
-        return {name: 100 * float(scorer.compute_score(wanted, found)[0]) for name, scorer in scorers.items()}
+        scores = {name: 100 * float(scorer.compute_score(wanted, found)[0]) for name, scorer in scorers.items()}
+    return scores | _meteor(found, wanted) if shutil.which("java") else scores
+
+
+def _meteor(found: dict[int, list[str]], wanted: dict[int, list[str]]) -> dict[str, float]:
+    """METEOR; nothing where what is called Java does not run."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    scorer = Meteor()
+    try:
+        return {"meteor": 100 * float(scorer.compute_score(wanted, found)[0])}
+    except BaseException as error:
+        # It leaves itself locked, and would wait for itself at its end.
+        scorer.meteor_p.kill()
+        with contextlib.suppress(OSError):
+            scorer.meteor_p.stdin.close()
+        if scorer.lock.locked():
+            scorer.lock.release()
+        if isinstance(error, OSError | ValueError):
+            return {}
+        raise
 
 
 def doubled_words(captions: Captions) -> int:

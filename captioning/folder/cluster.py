@@ -70,7 +70,7 @@ def caption_with_ray(
             Worker,
             fn_constructor_args=(job,),
             batch_size=None,
-            compute=ActorPoolStrategy(size=workers or int(ray.cluster_resources()["CPU"])),
+            compute=ActorPoolStrategy(size=workers or int(ray.cluster_resources().get("CPU", 1))),
             num_cpus=1,
         )
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -92,7 +92,7 @@ def _start(ray: ModuleType, workers: int | None, address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
         # The other machines get this package from here.
         ray.init(address, runtime_env={"py_modules": [str(Path(captioning.__file__).parent)]}, **quiet)
-    except (OSError, ValueError):
+    except (OSError, OverflowError, ValueError):
         raise CaptioningError(
             f"No Ray cluster answers at {address}: give HOST:PORT of one, with RAY_AUTH_MODE=token if it wants a token."
         ) from None

@@ -24,7 +24,7 @@ def find_photos(folder: Path) -> tuple[list[str], list[Failure]]:
     Raises:
         CaptioningError: there is no such folder, or no photo in it.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CaptioningError(f"There is no folder {folder}: check the name.")
     photos, failures = [], []
 

@@ -38,7 +38,7 @@ class Results:
         self._format = CommaSeparated() if path.suffix.lower() == ".csv" else JsonLines()
 
     def __enter__(self) -> "Results":
-        if self._lines.exists() and not self._lines.is_file():
+        if os.path.exists(self._lines) and not os.path.isfile(self._lines):
             raise CaptioningError(f"{self._lines} is there already and no file: name another file.")
         try:
             self._file = self._lines.open("ab", buffering=0)
@@ -46,6 +46,9 @@ class Results:
             raise self.refusal(error) from None
         try:
             self._begin()
+        except OSError as error:
+            self._file.close()
+            raise self.refusal(error) from None
         except BaseException:
             self._file.close()
             raise
