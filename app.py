@@ -304,7 +304,9 @@ def show_player(key: str, story: dict, **hooks: Callable[[], None]) -> None:
     """The player; the look that is chosen in it is that of the address and of files to take away."""
 
     def keep_look() -> None:
-        st.session_state.look = st.session_state[key]["look"] or st.session_state.look
+        chosen = st.session_state[key]["look"]
+        if chosen:
+            st.session_state.look = chosen[0]
 
     components.player(key=key, data=story, on_look_change=keep_look, **hooks)
 

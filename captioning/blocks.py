@@ -68,7 +68,11 @@ def _tiff_has_too_many(data: bytes) -> bool:
     # BigTIFF has the version 43, wider numbers, and more before them.
     big = 43 in data[2:4]
     at, size, wide = (number(8, 8), 8, 8) if big else (number(4, 4), 2, 4)
-    for entry in range(at + size, min(at + size + number(at, size) * (4 + 2 * wide), len(data)), 4 + 2 * wide):
+    tags = number(at, size)
+    if tags > MAX_BLOCKS:
+        return True
+    for index in range(tags):
+        entry = at + size + index * (4 + 2 * wide)
         tag, kind, count = number(entry, 2), number(entry + 2, 2), number(entry + 4, wide)
         if count > MAX_BLOCKS and (kind not in _TEXT or tag in _PLACES):
             return True

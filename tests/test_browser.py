@@ -182,6 +182,26 @@ def test_a_link_opens_the_same_view_and_going_back_returns(page, server, caption
     expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile("^Rocket"))
 
 
+def test_going_back_returns_to_the_look_before_and_it_can_be_chosen_again(page):
+    for _ in range(2):
+        page.get_by_role("radio", name="Spotlight").check(force=True)
+        expect(page).to_have_url(re.compile("look=spotlight"))
+        page.go_back()
+        expect(page).to_have_url(re.compile("look=heat"))
+        expect(page.get_by_role("radio", name="Heat map")).to_be_checked()
+
+
+def test_going_back_keeps_a_photo_of_ones_own(page, photos):
+    upload(page, photos / "coffee.png")
+    canvas = page.locator(".picture canvas")
+    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.png"))
+    page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    expect(page).to_have_url(re.compile("beam=6"))
+    page.go_back()
+    expect(page.get_by_test_id("stSliderThumbValue")).to_have_text("5")
+    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.png"))
+
+
 def test_a_word_of_the_address_is_followed_and_one_that_is_not_there_is_the_nearest(page, server):
     page.evaluate("window.location.hash = 'word=3'")
     expect(page.locator(".sentence button").nth(2)).to_have_attribute("aria-current", "step")

@@ -17,7 +17,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   // Another caption of the same photo is told from where somebody is.
   const word = place.photo === null || place.photo === data.photo.url ? place.word : 1;
   place.photo = data.photo.url;
-  mounted.player.show(data, { word, look: new URL(window.location.href).searchParams.get("look") });
+  mounted.player.show(data, { word, look: lookOf(window.location.href) });
   // Streamlit may end an earlier call late, when a later one has already taken over.
   const call = (mounted.call = {});
   return () => {
@@ -30,16 +30,19 @@ function mount(root) {
   const mounted = {};
   mounted.player = createPlayer(root, {
     said: (what) => mounted.tell.setTriggerValue("said", what),
-    looked: (look) => mounted.tell.setStateValue("look", look),
+    // With the time, for the same look may be chosen again after somebody went back.
+    looked: (look) => mounted.tell.setStateValue("look", [look, Date.now()]),
     moved(word) {
       place.word = word;
       write();
     },
   });
   // The server has written the address, or somebody has, or went back.
-  const follow = () => {
+  const follow = (event) => {
     const word = wordIn(window.location.href);
     if (word) mounted.player.moveTo(word);
+    // An address that the server writes may be of before the look was chosen.
+    if (event.navigationType === "traverse") mounted.player.lookAs(lookOf(window.location.href));
     write();
   };
   window.navigation?.addEventListener("currententrychange", follow, { signal: listening.signal });
@@ -56,6 +59,10 @@ function write() {
   const address = new URL(window.location.href);
   address.hash = `word=${place.word}`;
   if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
+}
+
+function lookOf(address) {
+  return new URL(address).searchParams.get("look");
 }
 
 /** The word that an address names; 0 if it names none. */

@@ -4,10 +4,11 @@
  * The step-through: a photo, the words of one caption or of two beside each other, and for each word the attention
  * over the photo. It draws what a story describes (see story.py) and asks nobody for anything while it is used.
  *
- * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, close}:
+ * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, lookAs, close}:
  *   show(story, {word, look})  draws a story, unless it is there already, from a word on; words count from 1. The look
  *                              is that of the first story.
  *   moveTo(word)  makes a word the current one.
+ *   lookAs(look)  draws attention another way.
  *   hooks.moved(word)  another word is the current one, or one of another story.
  *   hooks.looked(look)  somebody chose another look.
  *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
@@ -140,6 +141,15 @@ function createPlayer(root, hooks = {}) {
     if (story.what_if) pane.thought.append(make("p", "hint", "Choose one to hear the rest of that sentence."));
   }
 
+  /** Draw attention another way, if there is one of this name. */
+  function lookAs(look) {
+    if (!story.looks.some(([name]) => name === look)) return;
+    view.look = look;
+    for (const input of part("looks").querySelectorAll("input")) input.checked = input.value === look;
+    draw();
+    mark();
+  }
+
   function offerViews() {
     part("looks").replaceChildren(
       ...story.looks.map(([look, name]) => {
@@ -147,9 +157,7 @@ function createPlayer(root, hooks = {}) {
         const input = make("input");
         Object.assign(input, { type: "radio", name: "look", value: look, checked: look === view.look });
         input.onchange = () => {
-          view.look = look;
-          draw();
-          mark();
+          lookAs(look);
           hooks.looked?.(look);
         };
         label.append(input, make("span", "", name));
@@ -365,6 +373,7 @@ function createPlayer(root, hooks = {}) {
   return {
     show,
     moveTo: (to) => moveTo(to - 1),
+    lookAs,
     close() {
       stop();
       sizes.disconnect();
