@@ -61,14 +61,18 @@ def holding(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def is_no_file(path: Path | str) -> bool:
+    """Whether something is there, but no file: a device would be replaced by one, and a named pipe waited for."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write what somebody asked to have as a file.
 
     Raises:
         CaptioningError: it cannot be written there.
     """
-    # A device would be replaced by a file.
-    if not path.name or (os.path.exists(path) and not os.path.isfile(path)):
+    if not path.name or is_no_file(path):
         raise CaptioningError(f"{path} is no file: name another.")
     try:
         with replacing(path) as temporary:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from captioning.errors import CaptioningError, shown
+from captioning.files import is_no_file
 from captioning.folder.rows import Failure
 from captioning.images import PHOTO_SUFFIXES
 
@@ -36,7 +37,7 @@ def find_photos(folder: Path) -> tuple[list[str], list[Failure]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in files:
             path = os.path.join(place, file)
-            if file.startswith(".") or os.path.splitext(file)[1].lower() not in PHOTO_SUFFIXES or _is_device(path):
+            if file.startswith(".") or os.path.splitext(file)[1].lower() not in PHOTO_SUFFIXES or is_no_file(path):
                 continue
             name = Path(os.path.relpath(path, folder)).as_posix()
             if _UNWRITABLE.search(name):
@@ -47,8 +48,3 @@ def find_photos(folder: Path) -> tuple[list[str], list[Failure]]:
     if not photos and not failures:
         raise CaptioningError(f"{folder} holds no photo: name a folder with JPEG, PNG or WebP files.")
     return sorted(photos), failures
-
-
-def _is_device(path: str) -> bool:
-    """Whether something is there, but no file: a named pipe would be waited for without end."""
-    return os.path.exists(path) and not os.path.isfile(path)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from captioning.errors import CaptioningError
-from captioning.files import lock
+from captioning.files import is_no_file, lock
 from captioning.folder.rows import CommaSeparated, JsonLines, NoRowError, Row
 from captioning.settings_note import changed, read_note, write_note
 
@@ -38,7 +38,7 @@ class Results:
         self._format = CommaSeparated() if path.suffix.lower() == ".csv" else JsonLines()
 
     def __enter__(self) -> "Results":
-        if os.path.exists(self._lines) and not os.path.isfile(self._lines):
+        if is_no_file(self._lines):
             raise CaptioningError(f"{self._lines} is there already and no file: name another file.")
         try:
             self._file = self._lines.open("ab", buffering=0)
