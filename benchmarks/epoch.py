@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -56,12 +57,12 @@ def reference_epoch(model: CaptioningModel, photos: list[Path], captions: list[l
     started = time.perf_counter()
     for start in range(0, len(order), REFERENCE_BATCH):
         batch = [rows[index] for index in order[start : start + REFERENCE_BATCH]]
-        pixels = [to_pixels(open_image(photos[photo]), model.config.image_size) for photo, _ in batch]
+        pixels = np.stack([to_pixels(open_image(photos[photo]), model.config.image_size) for photo, _ in batch])
         tokens = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(caption) for _, caption in batch], batch_first=True, padding_value=PAD
         )
         with torch.no_grad():
-            features = model.encoder(torch.stack(pixels))
+            features = model.encoder(torch.from_numpy(pixels))
         update(optimizer, lambda features=features, tokens=tokens: reference_loss(model, features, tokens))
     return time.perf_counter() - started
 

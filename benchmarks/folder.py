@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.timing import HEAD, Row, compare
@@ -76,7 +77,7 @@ def measure(folder: Path, count: int, rounds: int) -> list[Row | str]:
     photos = find_photos(job.folder)[0][:count]
     captioner = Captioner.from_checkpoint(job.checkpoint)
     size = captioner.info.config.image_size
-    pixels = torch.stack([to_pixels(open_image(job.folder / photo), size) for photo in photos])
+    pixels = torch.from_numpy(np.stack([to_pixels(open_image(job.folder / photo), size) for photo in photos]))
     others = {
         "the encoder alone, all cores on each batch": lambda: encode(captioner, pixels),
         "the encoder alone, a core for each batch": lambda: encode_in_threads(captioner, pixels),

@@ -39,7 +39,7 @@ class Reference:
 
     @torch.inference_mode()
     def __call__(self, photo: Path, words: int) -> None:
-        pixels = to_pixels(open_image(photo), REFERENCE_SIZE).unsqueeze(0) / 255
+        pixels = torch.from_numpy(to_pixels(open_image(photo), REFERENCE_SIZE)).unsqueeze(0) / 255
         features = self.encoder(normalize(pixels, *IMAGENET)).flatten(2).transpose(1, 2)
         reference_search(self.decoder, features, WIDTH, words)
 

@@ -50,7 +50,7 @@ def encoded(model, path, mirror=False) -> np.ndarray:
     """What the encoder itself gives for one photo."""
     photo = open_image(path)
     pixels = to_pixels(ImageOps.mirror(photo) if mirror else photo, model.config.image_size)
-    return model.encoder(pixels.unsqueeze(0))[0].numpy()
+    return model.encoder(torch.from_numpy(pixels).unsqueeze(0))[0].numpy()
 
 
 def test_holds_what_the_encoder_gives_for_each_photo_and_its_mirror_image(model, photos, tmp_path):

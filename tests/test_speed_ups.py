@@ -136,7 +136,7 @@ def test_captions_are_those_of_the_model_as_it_was_trained(captioner, plain, pho
         photo = open_image(photos / name)
         options = SearchOptions()
         expected = beam_search(
-            SearchDecoder(plain.decoder), plain.encoder(to_pixels(photo, 256).unsqueeze(0)), options
+            SearchDecoder(plain.decoder), plain.encoder(torch.from_numpy(to_pixels(photo, 256)).unsqueeze(0)), options
         )[0]
         found = captioner(photo, options)
         vocabulary = captioner.info.vocabulary

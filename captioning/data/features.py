@@ -54,6 +54,7 @@ def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
         "encoder": model.config.encoder,
         "weights": weights.hexdigest(),
         "image_size": model.config.image_size,
+        "resized": "Pillow, bicubic",
         "mirror": mirror,
         "photos": [[photo.name, _size(photo)] for photo in photos],
     }
@@ -115,7 +116,7 @@ def _fill(model: CaptioningModel, photos: list[Path], features: np.ndarray, done
     ):
         for batch in batches:
             pixels = list(readers.map(lambda index: to_pixels(open_image(photos[index]), size), batch))
-            upright = torch.stack(pixels).to(device)
+            upright = torch.from_numpy(np.stack(pixels)).to(device)
             for view, images in enumerate([upright, upright.flip(-1)][:views]):
                 features[batch, view] = model.encoder(images).half().cpu().numpy()
             features.flush()

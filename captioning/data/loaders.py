@@ -100,7 +100,7 @@ class PhotoDataset(Dataset):
                 top, left, height, width = RandomResizedCrop.get_params(photo, [self.smallest_crop, 1.0], [0.9, 1.1])
                 photo = photo.crop((left, top, left + width, top + height))
             mirrored = self.may_mirror[index] and torch.rand(()) < 0.5
-        pixels = to_pixels(photo, self.image_size)
+        pixels = torch.from_numpy(to_pixels(photo, self.image_size))
         return Item(index, pixels.flip(-1) if mirrored else pixels, self.captions[index])
 
 

@@ -95,7 +95,7 @@ class Captioner:
 
     def pixels(self, photo: Image.Image) -> torch.Tensor:
         """A photo as the encoder reads it: uint8 (3, image_size, image_size)."""
-        return to_pixels(photo, self.info.config.image_size)
+        return torch.from_numpy(to_pixels(photo, self.info.config.image_size))
 
     @torch.inference_mode()
     def encode(self, photos: Sequence[Image.Image | torch.Tensor]) -> EncodedPhotos:
