@@ -336,7 +336,7 @@ def take_back() -> None:
 def show_timing(caption: Caption, captioner: Captioner) -> None:
     encode, search = round(caption.seconds.encode * 1000), round(caption.seconds.search * 1000)
     st.caption(
-        f"{captioner.device.type.upper()}, {captioner.precision} · encoded in {encode} ms · searched in {search} ms · "
+        f"{captioner.runtime.describe()} · encoded in {encode} ms · searched in {search} ms · "
         f"log-probability {number(caption.log_probability)}",
         help=f"The encoder turns the photo into a feature grid, once; the search finds the caption. {LOG_PROBABILITY}",
     )

@@ -11,9 +11,10 @@ from torch import nn
 from benchmarks.precision import AVAILABLE
 from benchmarks.timing import in_turns
 from captioning import Captioner
-from captioning.checkpoint import load_checkpoint, read_info
+from captioning.checkpoint import read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.model.encoder import CPU_BATCH_SIZE
+from captioning.model.model import load_model
 
 ROUNDS = 11
 SIDE = 2048
@@ -25,7 +26,7 @@ HEAD = (
 
 def multiply_adds() -> dict[str, int]:
     """Of the encoder's convolutions for one photo, by their names."""
-    encoder = load_checkpoint(DEFAULT_CHECKPOINT)[0].encoder
+    encoder = load_model(DEFAULT_CHECKPOINT)[0].encoder
     counts = {}
 
     def count(name: str):

@@ -22,13 +22,12 @@ from torch.utils.data import DataLoader
 
 from benchmarks.reference import reference_attention
 from benchmarks.timing import HEAD, Row
-from captioning.checkpoint import load_checkpoint
 from captioning.data.datasets import read_dataset
 from captioning.data.features import cached_features
 from captioning.data.loaders import FeatureDataset, SortishSampler, longest_captions, pad_collate
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import open_image, to_pixels
-from captioning.model.model import CaptioningModel
+from captioning.model.model import CaptioningModel, load_model
 from captioning.training.data import Split
 from captioning.training.settings import StageSettings
 from captioning.training.task import CaptioningTask
@@ -94,7 +93,7 @@ def update(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor]) -
 
 def measure(data: Path, count: int, repeats: int) -> tuple[Row, float]:
     """Both ways on the first photos of the train split, and the seconds of caching."""
-    model, info = load_checkpoint(DEFAULT_CHECKPOINT)
+    model, info = load_model(DEFAULT_CHECKPOINT)
     split = Split(read_dataset(data).split("train")[:count])
     captions = split.ids(info.vocabulary)
     task = CaptioningTask(model, info.vocabulary, StageSettings(batch_size=40), [], 1, 0).train()

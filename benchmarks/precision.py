@@ -7,13 +7,13 @@ import argparse
 from pathlib import Path
 
 import torch
+from captioning.model.packing import has_operators
 
 from captioning import Captioner
 from captioning.data.datasets import read_dataset
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.evaluation.evaluate import evaluate
 from captioning.inference.options import PRECISIONS, SearchOptions
-from captioning.model.packing import has_operators
 
 AVAILABLE = [name for name in PRECISIONS if has_operators(getattr(torch, name))]
 HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"

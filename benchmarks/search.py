@@ -8,10 +8,10 @@ import torch
 from benchmarks.reference import reference_search
 from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
-from captioning.checkpoint import load_checkpoint
 from captioning.data.gallery import sample_photos
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.inference.beam_search import beam_search
+from captioning.model.model import load_model
 
 BATCH = 32
 
@@ -19,7 +19,7 @@ BATCH = 32
 def measure() -> list[Row]:
     """At several beam widths: the sample photos one by one, and as a batch of 32 (each of them several times)."""
     captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
-    theirs = load_checkpoint(DEFAULT_CHECKPOINT)[0].decoder
+    theirs = load_model(DEFAULT_CHECKPOINT)[0].decoder
     samples = captioner.encode([open_image(path) for path in sample_photos().values()]).features
     batch = samples.repeat(-(-BATCH // len(samples)), 1, 1)[:BATCH]
     rows = []

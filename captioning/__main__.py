@@ -62,7 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the encoder's later half (default: float32 on a CPU, float16 on a GPU)",
+        help="of the graphs (int8, float32), or on a GPU of the encoder (default: the checkpoint's; float16 on a GPU)",
+    )
+    shared.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu, cuda, mps, or a provider of ONNX Runtime by its name (default: %(default)s)",
     )
     printed = argparse.ArgumentParser(add_help=False)
     printed.add_argument("--json", action="store_true", help="print JSON")
@@ -106,7 +111,7 @@ def run_caption(arguments: argparse.Namespace) -> int:
     # Here, so that a command that only explains itself does not wait for torch.
     from captioning.inference.captioner import Captioner
 
-    captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     status = 0
     for photo in arguments.photos:
@@ -137,7 +142,7 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
     if arguments.address and arguments.engine != "ray":
         raise CaptioningError("--address is that of a Ray cluster: add --engine ray.")
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
-    job = Job(Path(arguments.photos[0]), arguments.checkpoint, options, arguments.precision)
+    job = Job(Path(arguments.photos[0]), arguments.checkpoint, options, arguments.device, arguments.precision)
     if arguments.engine == "threads":
         return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
     from captioning.folder.cluster import caption_with_ray
@@ -155,7 +160,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     from captioning.visualize.player.story import Told
 
     photo = open_image(arguments.photo)
-    captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
     scene = Scene(arguments.photo, photo, (Told(captioner(photo, options)),), arguments.look, credit)
@@ -170,7 +175,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from captioning.evaluation.evaluate import coco_results, evaluate, score_table
     from captioning.inference.captioner import Captioner
 
-    captioner = Captioner.from_checkpoint(arguments.checkpoint, precision=arguments.precision)
+    captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
     dataset = read_dataset(arguments.data)
     examples = dataset.split(arguments.split)
     print(dataset.describe(), file=sys.stderr)

@@ -1,38 +1,53 @@
 """The checkpoint file: one `.safetensors` file that holds a whole model. No pickle is ever loaded.
 
-Tensors are named as in `CaptioningModel`; matrices are stored as float16, vectors (biases, batch-norm statistics) as
-float32. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabulary` (JSON list, index = id) and
+Tensors `encoder.*` and `decoder.*` are the model's own: matrices in float16, vectors (biases, batch-norm statistics) in
+float32. `graph.PRECISION.encoder` and `graph.PRECISION.step` are ONNX graphs without their weights, as bytes; the
+weights are tensors of this file by the names that the graphs use, `graph.PRECISION.weights.*` where the model has no
+such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabulary` (JSON list, index = id) and
 `training` (JSON: how the model came to be, with its scores).
 """
 
 import json
+import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+import numpy as np
+from safetensors.numpy import save
 
+from captioning.config import ModelConfig
 from captioning.errors import CheckpointError, shown
 from captioning.files import replacing
-from captioning.model.model import CaptioningModel, ModelConfig
 from captioning.record import check_record
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
-FORMAT = "captioning/1"
+FORMAT = "captioning/2"
+# Files of these formats are read; those of the first have no graphs.
+FORMATS = ("captioning/1", FORMAT)
 SUFFIX = ".safetensors"
 # Bytes of names, shapes and metadata: many times what a model needs, and little even when it is taken apart.
 MAX_HEADER = 4 * 2**20
 METADATA = "__metadata__"
-# As what a tensor may be stored, by its type in the model.
-STORED_TYPES = {torch.float32: ("F16", "F32"), torch.int64: ("I64",)}
-# Bytes of a number of the largest type there is.
-LARGEST_ITEM = 8
+# Of a tensor's types those that a checkpoint may have.
+TYPES = {
+    name: np.dtype(kind)
+    for name, kind in {"F16": "<f2", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1"}.items()
+}
+# Tensors that no optimizer changes: batch norm's statistics.
+BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
+GRAPHS = ("encoder", "step")
+# What graphs name as the file with their weights, which the runtime is given by name instead.
+WEIGHTS_PLACE = "checkpoint"
+GRAPH_PRECISIONS = ("int8", "float32")
+
+
+def graph_name(precision: str, graph: str) -> str:
+    """The name of the tensor that holds a graph's structure."""
+    return f"graph.{precision}.{graph}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,19 @@ class Version:
 
 
 @dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in the file: its type there (a name of TYPES), its shape, and its first byte."""
+
+    type: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
 class CheckpointInfo:
     """What a checkpoint says of itself, read without its tensors.
 
@@ -55,6 +83,8 @@ class CheckpointInfo:
         vocabulary: its words.
         training: data, settings, epoch tables and scores; see `record` for what it may hold.
         size: of the file, in bytes.
+        tensors: what the file holds, by name.
+        version: of the file that was read.
     """
 
     path: Path
@@ -62,9 +92,37 @@ class CheckpointInfo:
     vocabulary: Vocabulary
     training: dict
     size: int
+    tensors: Mapping[str, StoredTensor] = field(repr=False)
+    version: Version = field(repr=False)
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many weights `encoder` and `decoder` have."""
+        weights = [(name.split(".")[0], name, tensor) for name, tensor in self.tensors.items()]
+        return {
+            part: sum(t.count for place, name, t in weights if place == part and not name.endswith(BUFFERS))
+            for part in ("encoder", "decoder")
+        }
+
+    @property
+    def channels(self) -> int:
+        """D: the length of the encoder's feature vectors."""
+        reader = "neck.0" if self.config.neck_size else "attention.project_features"
+        return self.tensors[f"decoder.{reader}.weight"].shape[1]
+
+    @property
+    def graph_precisions(self) -> list[str]:
+        """The precisions in which the file has graphs, which run without PyTorch; the one to prefer first."""
+        return [
+            precision
+            for precision in GRAPH_PRECISIONS
+            if all(graph_name(precision, graph) in self.tensors for graph in GRAPHS)
+        ]
 
 
-def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, training: dict) -> None:
+def write_checkpoint(
+    path: Path, config: ModelConfig, vocabulary: Vocabulary, training: dict, tensors: Mapping[str, np.ndarray]
+) -> None:
     """Write a checkpoint; the file appears whole under its name, or not at all.
 
     Raises:
@@ -72,40 +130,19 @@ def save_checkpoint(path: Path, model: CaptioningModel, vocabulary: Vocabulary, 
     """
     metadata = {
         "format": FORMAT,
-        "config": json.dumps(asdict(model.config)),
+        "config": json.dumps(asdict(config)),
         "vocabulary": json.dumps(vocabulary.words),
         "training": json.dumps(training),
     }
-    tensors = {name: _stored(tensor) for name, tensor in model.state_dict().items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             # Not `save_file`, which has temporary files of its own that a kill leaves, and lets nobody else read it.
-            temporary.write_bytes(save(tensors, metadata))
+            temporary.write_bytes(save(dict(tensors), metadata))
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint {path} cannot be written ({error.strerror}): free space or write elsewhere."
         ) from None
-
-
-def load_checkpoint(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:
-    """The model in float32, ready to caption, and what the file says of it.
-
-    Raises:
-        CheckpointError: the file is missing, truncated, of another format, or does not agree with itself.
-    """
-    version = read_version(path)
-    with _opened(version) as file:
-        header = _read_header(version, file)
-        info = _describe(version, header)
-        _check_tensors(info, header)
-        tensors = _read_tensors(version, file)
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise _refusal(info.path, f"its weights {name} are not all finite numbers")
-    model = CaptioningModel(info.config, len(info.vocabulary))
-    model.load_state_dict(tensors)
-    return model.eval(), info
 
 
 def read_info(path: Path | str) -> CheckpointInfo:
@@ -116,7 +153,34 @@ def read_info(path: Path | str) -> CheckpointInfo:
     """
     version = read_version(path)
     with _opened(version) as file:
-        return _describe(version, _read_header(version, file))
+        metadata, tensors = _read_header(version, file)
+    return _describe(version, metadata, tensors)
+
+
+def read_tensors(info: CheckpointInfo, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Tensors of a checkpoint by name; float16 becomes float32.
+
+    Raises:
+        CheckpointError: they are not all finite, or the file has been replaced since its description was read.
+    """
+    tensors = {}
+    with _opened(info.version) as file:
+        for name in names:
+            stored = info.tensors[name]
+            file.seek(stored.start)
+            # Not mapped: whoever cuts a mapped file short ends this process.
+            data = bytearray(stored.count * TYPES[stored.type].itemsize)
+            if file.readinto(data) != len(data):
+                raise ValueError("it ends early")
+            tensors[name] = np.frombuffer(data, TYPES[stored.type]).reshape(stored.shape)
+        if read_version(info.path) != info.version:
+            raise ValueError("it was replaced while it was read")
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f":
+            tensors[name] = tensor.astype(np.float32, copy=False)
+            if not np.isfinite(tensors[name]).all():
+                raise damaged(info.path, f"its weights {name} are not all finite numbers")
+    return tensors
 
 
 def read_version(path: Path | str) -> Version:
@@ -151,39 +215,50 @@ def list_checkpoints(folder: Path | str) -> list[Path]:
     )
 
 
-def _stored(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    if not tensor.is_floating_point():
-        return tensor
-    return tensor.half() if tensor.ndim > 1 else tensor.float()
-
-
 @contextmanager
 def _opened(version: Version) -> Iterator[BinaryIO]:
-    """The file, to be read: if it were mapped instead, whoever cuts it short meanwhile would end this process."""
     try:
         with version.path.open("rb") as file:
             yield file
-    except (AttributeError, LookupError, OSError, RecursionError, SafetensorError, TypeError, ValueError) as error:
-        raise _refusal(version.path, f"it is not a whole safetensors file ({shown(error)})") from None
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        raise damaged(version.path, f"it is not a whole safetensors file ({shown(error)})") from None
 
 
-def _read_header(version: Version, file: BinaryIO) -> dict[str, dict]:
-    """By name each tensor's type, shape and place, and under `__metadata__` the metadata."""
+def _read_header(version: Version, file: BinaryIO) -> tuple[dict, dict[str, StoredTensor]]:
+    """The metadata, and each tensor's type, shape and place."""
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
         raise ValueError(f"its header claims {length:,} bytes")
     header = json.loads(file.read(length).decode())
-    end = max((tensor["data_offsets"][1] for name, tensor in header.items() if name != METADATA), default=0)
-    if 8 + length + end != version.size:
-        raise ValueError(f"it has {version.size:,} bytes and its header says {8 + length + end:,}")
-    return header
+    metadata = header.pop(METADATA, {})
+    tensors = {name: _stored_tensor(name, entry, 8 + length, version.size) for name, entry in header.items()}
+    places = sorted((tensor.start, tensor.count * TYPES[tensor.type].itemsize) for tensor in tensors.values())
+    end = 8 + length
+    for start, size in places:
+        if start != end:
+            raise ValueError("its tensors overlap, or leave gaps")
+        end += size
+    if end != version.size:
+        raise ValueError(f"it has {version.size:,} bytes and its header says {end:,}")
+    return metadata, tensors
 
 
-def _describe(version: Version, header: dict[str, dict]) -> CheckpointInfo:
-    path, metadata = version.path, header.get(METADATA, {})
-    if metadata.get("format") != FORMAT:
-        raise _refusal(path, f"its format is not {FORMAT}")
+def _stored_tensor(name: str, entry: dict, first: int, size: int) -> StoredTensor:
+    kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if kind not in TYPES:
+        raise ValueError(f"{shown(name)} is stored as {shown(kind)}")
+    if not all(type(number) is int and 0 <= number <= size for number in (*shape, start, end)):
+        raise ValueError(f"{shown(name)} has a shape or place that is none")
+    tensor = StoredTensor(kind, shape, first + start)
+    if end - start != tensor.count * TYPES[kind].itemsize:
+        raise ValueError(f"{shown(name)} has another size than its shape")
+    return tensor
+
+
+def _describe(version: Version, metadata: dict, tensors: dict[str, StoredTensor]) -> CheckpointInfo:
+    path = version.path
+    if metadata.get("format") not in FORMATS:
+        raise damaged(path, f"its format is not {FORMAT}")
     try:
         config = ModelConfig(**json.loads(metadata["config"]))
         vocabulary = Vocabulary(json.loads(metadata["vocabulary"]))
@@ -192,45 +267,12 @@ def _describe(version: Version, header: dict[str, dict]) -> CheckpointInfo:
         if len(vocabulary) == len(SPECIAL_TOKENS):
             raise ValueError("its vocabulary has no words")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _refusal(path, f"its description is damaged ({shown(error)})") from None
-    return CheckpointInfo(path, config, vocabulary, training, version.size)
+        raise damaged(path, f"its description is damaged ({shown(error)})") from None
+    return CheckpointInfo(path, config, vocabulary, training, version.size, tensors, version)
 
 
-def _check_tensors(info: CheckpointInfo, header: dict[str, dict]) -> None:
-    """Compare names, types and shapes with what the configuration asks for, before any weights are read."""
-    try:
-        expected = _expected_tensors(info.config, len(info.vocabulary))
-    except (CheckpointError, RuntimeError, TypeError, ValueError) as error:
-        raise _refusal(info.path, f"its configuration builds no model ({shown(error)})") from None
-    names = (header.keys() - {METADATA}) ^ expected.keys()
-    if names:
-        name = shown(min(names))
-        raise _refusal(info.path, f"its tensors are not those of its configuration ({name} is missing or extra)")
-    for name, tensor in expected.items():
-        kind, shape, wanted = header[name]["dtype"], tuple(header[name]["shape"]), tuple(tensor.shape)
-        if kind not in STORED_TYPES[tensor.dtype]:
-            raise _refusal(info.path, f"its weights {name} are stored as {shown(kind)}")
-        if shape != wanted:
-            raise _refusal(info.path, f"{name} has shape {shown(shape)} where its description asks for {wanted}")
-    if info.size > MAX_HEADER + LARGEST_ITEM * sum(tensor.numel() for tensor in expected.values()):
-        raise _refusal(info.path, f"it has {info.size:,} bytes, more than its tensors take")
-
-
-@lru_cache(maxsize=8)
-def _expected_tensors(config: ModelConfig, vocabulary_size: int) -> dict[str, torch.Tensor]:
-    """Tensors that take no memory, so that a forged configuration costs nothing."""
-    with torch.device("meta"):
-        return CaptioningModel(config, vocabulary_size).state_dict()
-
-
-def _read_tensors(version: Version, file: BinaryIO) -> dict[str, torch.Tensor]:
-    """All tensors of a file whose header has been checked."""
-    file.seek(0)
-    data = file.read(version.size)
-    if read_version(version.path) != version:
-        raise ValueError("it was replaced while it was read")
-    return load(data)
-
-
-def _refusal(path: Path, reason: str) -> CheckpointError:
-    return CheckpointError(f"{shown(path.name)} is not a usable checkpoint, {reason}: choose another, or copy it anew.")
+def damaged(path: Path, reason: str) -> CheckpointError:
+    """What to say of a file that is no checkpoint, with the reason."""
+    return CheckpointError(
+        f"{shown(path.name)} is not a usable checkpoint, {reason}: choose another, or copy it again."
+    )

@@ -11,6 +11,7 @@ from captioning.errors import DatasetError
 
 PAD, START, END, UNK = range(4)
 SPECIAL_TOKENS = ("<pad>", "<start>", "<end>", "<unk>")
+NEVER_GENERATED = (PAD, START, UNK)
 # No language has longer words; what is longer would break every place where words are shown.
 LONGEST_WORD = 100
 

@@ -3,6 +3,8 @@
 import csv
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from captioning.config import ModelConfig
 from captioning.errors import CaptioningError
+from captioning.inference.torch_backend import TorchBackend
 from captioning.model.decoder import AttentionDecoder
-from captioning.model.model import CaptioningModel, ModelConfig
+from captioning.model.model import CaptioningModel
 
 TINY = ModelConfig(
     encoder="tf_efficientnet_lite0",
@@ -77,6 +81,18 @@ def random_decoder(vocabulary_size: int, seed: int = 0, neck_size: int | None = 
         for parameter in decoder.parameters():
             parameter.normal_(0, 0.8)
     return decoder
+
+
+@lru_cache
+def _any_model() -> CaptioningModel:
+    return tiny_model()
+
+
+def decoder_backend(decoder: AttentionDecoder) -> TorchBackend:
+    """A backend with this decoder, for features that are given to its `start`."""
+    model = deepcopy(_any_model())
+    model.decoder = decoder
+    return TorchBackend(model)
 
 
 def make_photos(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -4,19 +4,17 @@ from collections.abc import Sequence
 
 import torch
 
-from captioning.inference.beam_search import NEVER_GENERATED
 from captioning.inference.options import SearchOptions
 from captioning.model.decoder import AttentionDecoder
-from captioning.vocabulary import END, START
+from captioning.vocabulary import END, NEVER_GENERATED, START
 
 
 def _next_log_probabilities(decoder: AttentionDecoder, features: torch.Tensor, tokens: list[int]) -> torch.Tensor:
     """Log-probabilities (V,) of the token after `tokens`, computed from the beginning."""
     memory, state = decoder.start(features.unsqueeze(0), 1)
     for token in [START, *tokens]:
-        out = decoder.step(torch.tensor([[token]]), state, memory)
-        state = out.state
-    logits = out.logits[0, 0].clone()
+        state = decoder.advance(decoder.attend(memory, state), torch.tensor([[token]]))
+    logits = decoder.predict(state.hidden)[0, 0]
     logits[list(NEVER_GENERATED)] = -torch.inf
     logits[tokens[-1] if tokens else END] = -torch.inf
     return logits.log_softmax(dim=-1)

@@ -218,7 +218,7 @@ def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
     assert errors(app) == []
     text = text_of(app)
     info = captioner.info
-    parameters = sum(tensor.numel() for tensor in checkpoint.load_checkpoint(info.path)[0].parameters())
+    parameters = sum(tensor.numel() for tensor in checkpoint.load_model(info.path)[0].parameters())
     for fact in (info.config.encoder, f"{len(info.vocabulary):,} words", f"{parameters / 1e6:.1f} million"):
         assert fact in text
     assert "what it is bad at" in text.lower()

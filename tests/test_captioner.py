@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from captioning import Captioner, PrefixError, SearchOptions, open_image
-from captioning.checkpoint import load_checkpoint
 from captioning.inference.beam_search import beam_search
+from captioning.model.model import load_model
 from tests.helpers import refused
 from tests.plain_search import plain_beam_search
 
@@ -67,7 +67,7 @@ def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_s
     features = captioner.encode([open_image(photos / "astronaut.png")]).features
     options = SearchOptions(beam_size=beam_size)
     found = beam_search(captioner.decoder, features, options)[0]
-    expected = plain_beam_search(load_checkpoint(captioner.info.path)[0].decoder, features[0], options)
+    expected = plain_beam_search(load_model(captioner.info.path)[0].decoder, features[0], options)
     assert [hypothesis.tokens for hypothesis in found] == [tokens for tokens, _ in expected]
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from captioning.checkpoint import FORMAT, list_checkpoints, load_checkpoint, read_info, save_checkpoint
+from captioning.checkpoint import FORMAT, list_checkpoints, read_info
 from captioning.errors import CheckpointError
+from captioning.model.model import load_model, save_model
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import TINY, forge, refused, tiny_model
 
@@ -26,7 +27,7 @@ CAPTIONS = torch.tensor([[[1, 4, 5, 6, 2]]])
 def saved(tmp_path_factory):
     """A sound checkpoint; not to be written to."""
     path = tmp_path_factory.mktemp("checkpoints") / "sound.safetensors"
-    save_checkpoint(path, tiny_model(len(VOCABULARY)), VOCABULARY, TRAINING)
+    save_model(path, tiny_model(len(VOCABULARY)), VOCABULARY, TRAINING)
     return path
 
 
@@ -56,7 +57,7 @@ def outputs(model) -> torch.Tensor:
 
 
 def test_everything_comes_back(saved):
-    model, info = load_checkpoint(saved)
+    model, info = load_model(saved)
     original = tiny_model(len(VOCABULARY))
     assert (info.path, info.config, info.training) == (saved, TINY, TRAINING)
     assert info.vocabulary.words == VOCABULARY.words
@@ -72,10 +73,10 @@ def test_everything_comes_back(saved):
 
 
 def test_saving_what_was_loaded_changes_nothing(saved, tmp_path):
-    model, info = load_checkpoint(saved)
+    model, info = load_model(saved)
     again = tmp_path / "new folder" / "again.safetensors"
-    save_checkpoint(again, model, info.vocabulary, info.training)
-    second, second_info = load_checkpoint(again)
+    save_model(again, model, info.vocabulary, info.training)
+    second, second_info = load_model(again)
     assert torch.equal(outputs(model), outputs(second))
     assert replace(second_info, path=saved, vocabulary=info.vocabulary) == info
     for name, tensor in model.state_dict().items():
@@ -96,9 +97,9 @@ def test_the_file_is_as_described(saved):
 def test_what_is_no_checkpoint_is_refused_by_its_name(saved, tmp_path):
     weights = tiny_model(len(VOCABULARY)).decoder.state_dict()
     with refused(CheckpointError, "missing.safetensors", "There is no checkpoint"):
-        load_checkpoint(tmp_path / "missing.safetensors")
+        load_model(tmp_path / "missing.safetensors")
     with refused(CheckpointError, str(tmp_path)):
-        load_checkpoint(tmp_path)
+        load_model(tmp_path)
     path = tmp_path / "other.safetensors"
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         archive.write(saved, "sound.safetensors")
@@ -116,7 +117,7 @@ def test_what_is_no_checkpoint_is_refused_by_its_name(saved, tmp_path):
         whole[:8] + b"\xff" + whole[9:],
     ]:
         path.write_bytes(data)
-        for read in (load_checkpoint, read_info):
+        for read in (load_model, read_info):
             with refused(CheckpointError, "other.safetensors", "not a whole safetensors file"):
                 read(path)
 
@@ -127,7 +128,7 @@ def test_a_checkpoint_cut_short_is_refused(saved, tmp_path, share):
     path = tmp_path / "short.safetensors"
     path.write_bytes(whole[: int(len(whole) * share)])
     with refused(CheckpointError, "short.safetensors", "not a whole safetensors file"):
-        load_checkpoint(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_checkpoint_cut_short_is_refused(saved, tmp_path, share):
 )
 def test_metadata_of_the_wrong_kind_is_refused(forged, metadata):
     path = forged(metadata)
-    for read in (load_checkpoint, read_info):
+    for read in (load_model, read_info):
         with refused(CheckpointError, "forged.safetensors"):
             read(path)
 
@@ -172,7 +173,7 @@ def test_tensors_that_do_not_fit_the_description_are_refused(forged):
     words = VOCABULARY.words
     for other in ([*words, "more"], words[:-1]):
         with refused(CheckpointError, "forged.safetensors", "(11, 8)", f"({len(other)}, 8)"):
-            load_checkpoint(forged({"vocabulary": json.dumps(other)}))
+            load_model(forged({"vocabulary": json.dumps(other)}))
     for metadata, tensors, cause in [
         (config(decoder_size=9), None, "has shape"),
         (config(neck_size=None), None, "decoder.neck.0"),
@@ -186,7 +187,7 @@ def test_tensors_that_do_not_fit_the_description_are_refused(forged):
         (None, {"decoder.gate.bias": torch.full((8,), -torch.inf)}, "decoder.gate.bias are not all finite"),
     ]:
         with refused(CheckpointError, cause):
-            load_checkpoint(forged(metadata, tensors))
+            load_model(forged(metadata, tensors))
 
 
 @pytest.mark.parametrize("size", [8192, 8193, 10**12])
@@ -194,14 +195,14 @@ def test_a_description_that_claims_huge_sizes_takes_no_memory(forged, size):
     huge = {**asdict(TINY), "neck_size": size, "embedding_size": size, "attention_size": size, "decoder_size": size}
     path = forged({"config": json.dumps(huge)})
     with little_memory(), refused(CheckpointError, "has shape" if size == 8192 else "must be a whole number"):
-        load_checkpoint(path)
+        load_model(path)
 
 
 def test_a_huge_encoder_takes_no_memory(forged):
     huge = {**asdict(TINY), "encoder": "vit_giant_patch14_224", "image_size": 224}
     path = forged({"config": json.dumps(huge)})
     with little_memory(), refused(CheckpointError, "is missing or extra"):
-        load_checkpoint(path)
+        load_model(path)
 
 
 def test_a_write_that_fails_leaves_what_was_there(saved, tmp_path):
@@ -211,13 +212,13 @@ def test_a_write_that_fails_leaves_what_was_there(saved, tmp_path):
     taken.mkdir()
     (taken / "precious").write_text("kept")
     with refused(CheckpointError, str(taken), "cannot be written"):
-        save_checkpoint(taken, model, VOCABULARY, TRAINING)
+        save_model(taken, model, VOCABULARY, TRAINING)
     assert (taken / "precious").read_text() == "kept"
     # A file stands where the folder should be.
     parent = tmp_path / "parent"
     parent.write_text("kept")
     with refused(CheckpointError, str(parent), "cannot be written"):
-        save_checkpoint(parent / "model.safetensors", model, VOCABULARY, TRAINING)
+        save_model(parent / "model.safetensors", model, VOCABULARY, TRAINING)
     assert parent.read_text() == "kept"
     assert sorted(tmp_path.iterdir()) == [parent, taken]
 
@@ -229,7 +230,7 @@ def test_a_disk_that_fills_up_leaves_the_old_checkpoint_whole(saved, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with refused(CheckpointError, str(path), "cannot be written"):
-            save_checkpoint(path, tiny_model(len(VOCABULARY), seed=1), VOCABULARY, TRAINING)
+            save_model(path, tiny_model(len(VOCABULARY), seed=1), VOCABULARY, TRAINING)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == saved.read_bytes()
@@ -239,8 +240,8 @@ def test_a_disk_that_fills_up_leaves_the_old_checkpoint_whole(saved, tmp_path):
 def test_writing_over_a_checkpoint_replaces_it(tmp_path):
     path = tmp_path / "model.safetensors"
     for seed in (0, 1):
-        save_checkpoint(path, tiny_model(len(VOCABULARY), seed), VOCABULARY, {"seed": seed})
-        model, info = load_checkpoint(path)
+        save_model(path, tiny_model(len(VOCABULARY), seed), VOCABULARY, {"seed": seed})
+        model, info = load_model(path)
         assert info.training == {"seed": seed}
         expected = tiny_model(len(VOCABULARY), seed).decoder.output.bias
         assert torch.equal(model.decoder.output.bias, expected)

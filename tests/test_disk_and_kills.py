@@ -26,11 +26,11 @@ from PIL import Image
 
 import train as train_command
 from captioning.__main__ import main
-from captioning.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from captioning.checkpoint import list_checkpoints
 from captioning.data.features import cached_features
 from captioning.errors import CheckpointError, DatasetError
 from captioning.folder.rows import Row
-from captioning.model.model import CaptioningModel
+from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import make_kaggle, make_photos, refused, tiny_model
 from tests.test_features import counted
@@ -55,7 +55,7 @@ def fill_cache(folder: Path, photos: list[Path]) -> None:
 
 
 def save_tiny(path: Path, seed: int) -> None:
-    save_checkpoint(path, tiny_model(seed=seed), VOCABULARY, {"seed": seed})
+    save_model(path, tiny_model(seed=seed), VOCABULARY, {"seed": seed})
 
 
 def command(run: Callable[[], int], *arguments: object) -> int:
@@ -188,13 +188,13 @@ def trained(data, tmp_path_factory) -> tuple[Path, float]:
 
 
 def is_same_model(path: Path, other: Path) -> bool:
-    first, second = (load_checkpoint(each)[0].state_dict() for each in (path, other))
+    first, second = (load_model(each)[0].state_dict() for each in (path, other))
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
 def seed_of(path: Path) -> int:
     """Which of `save_tiny`'s models a file holds, whole."""
-    model, info = load_checkpoint(path)
+    model, info = load_model(path)
     expected: CaptioningModel = tiny_model(seed=info.training["seed"])
     assert all(
         torch.allclose(tensor, expected.state_dict()[name], rtol=1e-3, atol=1e-6)
@@ -446,7 +446,7 @@ def test_training_killed_at_ten_moments_equals_one_that_was_not(data, trained, t
 def check_run(folder: Path) -> dict[str, int]:
     """See that every file of a run is whole; the steps that each stage's state has been through."""
     for path in list_checkpoints(folder):
-        load_checkpoint(path)
+        load_model(path)
     for path in folder.glob("[!.]*.png"):
         Image.open(path).load()
     for path in folder.glob("[!.]*.csv"):

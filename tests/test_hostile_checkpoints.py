@@ -23,9 +23,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from captioning import Captioner
-from captioning.checkpoint import MAX_HEADER, list_checkpoints, load_checkpoint, read_info, save_checkpoint
+from captioning.checkpoint import MAX_HEADER, list_checkpoints, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CheckpointError
+from captioning.model.model import load_model, save_model
 from captioning.presentation import card
 from captioning.vocabulary import LONGEST_WORD, SPECIAL_TOKENS, Vocabulary
 from tests.browser import ROOT
@@ -36,12 +37,12 @@ MEMORY = 2**30
 NAME = "hostile.safetensors"
 LOAD = """
 import sys, time
-from captioning.checkpoint import load_checkpoint
+from captioning.checkpoint import load_model
 from captioning.errors import CheckpointError
 for path in sys.argv[1:]:
     started = time.process_time()
     try:
-        load_checkpoint(path)
+        load_model(path)
         print("loaded", end=" ")
     except CheckpointError:
         print("refused", end=" ")
@@ -50,13 +51,13 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 LOAD_AGAIN_AND_AGAIN = """
 import sys, time
-from captioning.checkpoint import load_checkpoint
+from captioning.checkpoint import load_model
 from captioning.errors import CheckpointError
 print("ready", flush=True)
 started = time.monotonic()
 while time.monotonic() < started + 3:
     try:
-        model, info = load_checkpoint(sys.argv[1])
+        model, info = load_model(sys.argv[1])
         print(info.training["command"], *info.vocabulary.words[4:], *set(model.decoder.output.bias.tolist()))
     except CheckpointError:
         print("refused")
@@ -111,7 +112,7 @@ def target(tmp_path_factory) -> Target:
     path = tmp_path_factory.mktemp("checkpoints") / NAME
     path.write_bytes(DEFAULT_CHECKPOINT.read_bytes())
     # Once, so that no other load is the one that builds what they are all compared with.
-    load_checkpoint(path)
+    load_model(path)
     return Target(path, path.read_bytes())
 
 
@@ -131,7 +132,7 @@ def loads(path: Path) -> bool:
     """Whether the file is a model; then its weights are what the file says, else one sentence says why not."""
     started = time.process_time()
     try:
-        model, _ = load_checkpoint(path)
+        model, _ = load_model(path)
     except CheckpointError as error:
         model, message = None, str(error)
     assert time.process_time() - started < SECONDS
@@ -220,7 +221,7 @@ def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(forged, parts,
         tensor = parts[0][name].clone()
         tensor.view(-1)[draw.randrange(tensor.numel())] = number
         with refused(CheckpointError, NAME, name, "not all finite"):
-            load_checkpoint(forged({name: tensor}))
+            load_model(forged({name: tensor}))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +229,7 @@ def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(forged, parts,
 )
 def test_a_type_that_is_no_checkpoints_is_refused(forged, parts, kind):
     with refused(CheckpointError, NAME):
-        load_checkpoint(forged({"decoder.output.bias": parts[0]["decoder.output.bias"].to(kind)}))
+        load_model(forged({"decoder.output.bias": parts[0]["decoder.output.bias"].to(kind)}))
 
 
 def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, parts, photos):
@@ -265,7 +266,7 @@ def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, par
 def test_a_vocabulary_that_is_none_is_refused(forged, words, cause):
     path = forged(vocabulary=json.dumps([*SPECIAL_TOKENS, *words]))
     with refused(CheckpointError, NAME, cause):
-        load_checkpoint(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +333,7 @@ SCORE = {"beam_size": 3, "bleu": [60.5, 40, 28, 20.25], "cider": 60}
 def test_a_training_record_that_no_page_could_show_is_refused_by_its_place(forged, record):
     [place] = record
     path = forged(training=json.dumps(record))
-    for read in (load_checkpoint, read_info):
+    for read in (load_model, read_info):
         with refused(CheckpointError, NAME, place):
             read(path)
 
@@ -452,7 +453,7 @@ def test_a_file_that_is_replaced_again_and_again_is_one_or_the_other_or_refused(
     for number, word in enumerate(("dog", "cat")):
         model = tiny_model(5, seed=number)
         model.decoder.output.bias.data.fill_(number)
-        save_checkpoint(tmp_path / word, model, Vocabulary([*SPECIAL_TOKENS, word]), {"command": word})
+        save_model(tmp_path / word, model, Vocabulary([*SPECIAL_TOKENS, word]), {"command": word})
         versions.append((tmp_path / word).read_bytes())
     path, other = tmp_path / NAME, tmp_path / "other"
     path.write_bytes(versions[0])
@@ -495,6 +496,6 @@ def test_only_files_of_the_folder_are_listed(tmp_path):
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero", "a" * 5000, "nul\0", "."])
 def test_what_is_no_file_is_not_read(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
-    for read in (load_checkpoint, read_info):
+    for read in (load_model, read_info):
         with refused(CheckpointError, "There is no checkpoint"):
             read(tmp_path / name)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from captioning.config import MAX_SIZE, ModelConfig
 from captioning.errors import CheckpointError
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import PACKAGED_WEIGHTS, ImageEncoder
-from captioning.model.model import MAX_SIZE, CaptioningModel, ModelConfig
+from captioning.model.model import CaptioningModel
 from tests.helpers import TINY, random_decoder, refused, tiny_model
 
 CHANNELS, CELLS, WORDS = 6, 4, 20

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from captioning.inference.beam_search import NEVER_GENERATED
 from captioning.training.self_critical import MAX_STEPS, advantages, sample
-from captioning.vocabulary import END, PAD, START
+from captioning.vocabulary import END, NEVER_GENERATED, PAD, START
 from tests.helpers import random_decoder
 
 WORDS = 9

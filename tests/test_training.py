@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 import train as train_command
 from captioning import Captioner
-from captioning.checkpoint import load_checkpoint, read_info
+from captioning.checkpoint import read_info
 from captioning.model.encoder import ImageEncoder
+from captioning.model.model import load_model
 from captioning.training.settings import StageSettings
 from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
@@ -92,8 +93,7 @@ def test_writes_a_checkpoint_with_its_story(trained, data):
 @pytest.mark.slow
 def test_the_mean_of_the_last_two_stages_is_a_candidate(trained):
     second, third, mean = (
-        load_checkpoint(trained / "run" / f"{name}.safetensors")[0].state_dict()
-        for name in ("stage2", "stage3", "mean")
+        load_model(trained / "run" / f"{name}.safetensors")[0].state_dict() for name in ("stage2", "stage3", "mean")
     )
     for name, tensor in mean.items():
         if tensor.is_floating_point():
@@ -105,7 +105,7 @@ def test_the_mean_of_the_last_two_stages_is_a_candidate(trained):
 def test_only_the_second_stage_changes_the_encoder_and_only_its_last_blocks(trained):
     encoders = [ImageEncoder("tf_efficientnet_lite0", 64, pretrained=True).state_dict()]
     for number in (1, 2, 3):
-        encoders.append(load_checkpoint(trained / "run" / f"stage{number}.safetensors")[0].encoder.state_dict())
+        encoders.append(load_model(trained / "run" / f"stage{number}.safetensors")[0].encoder.state_dict())
     changed = [
         {name for name in before if not torch.allclose(before[name], after[name], rtol=1e-3, atol=1e-4)}
         for before, after in pairwise(encoders)
@@ -253,7 +253,7 @@ def test_word_vectors_start_the_embedding_and_stay_as_they_are_if_frozen(data, t
     code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
     assert code == 0, error
     assert "Word vectors: 2 of " in out
-    model, info = load_checkpoint(tmp_path / "run" / "stage1.safetensors")
+    model, info = load_model(tmp_path / "run" / "stage1.safetensors")
     assert info.config.embedding_size == 3
     for word, vector in (("dog", [0.5, -0.25, 1]), ("grass", [2, 4, 8])):
         assert model.decoder.embedding.weight[info.vocabulary.words.index(word)].tolist() == vector

@@ -7,13 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import torch
-
 import captioning
 from captioning.errors import CaptioningError
 from captioning.folder.job import BATCH_SIZE, Job
 from captioning.folder.rows import Failure, Result, Row
-from captioning.inference.captioner import Captioner
 
 # Read when Ray is imported and started: it sends no statistics, and does not write between the lines of progress.
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -25,8 +22,7 @@ class Worker:
     """A process with a model of its own, computing on one core."""
 
     def __init__(self, job: Job):
-        torch.set_num_threads(1)
-        self._job, self._captioner = job, Captioner.from_checkpoint(job.checkpoint, precision=job.precision)
+        self._job, self._captioner = job, job.captioner()
 
     def __call__(self, batch: dict) -> dict:
         """Columns of results, of which a row or a failure each has its own, for a column of photos."""

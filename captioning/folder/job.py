@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from captioning.checkpoint import read_info
 from captioning.errors import ImageError
@@ -13,6 +13,7 @@ from captioning.folder.rows import Failure, Result, Row
 from captioning.images import open_image
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
+from captioning.inference.runtime import choose_runtime
 
 # Photos that a worker searches together.
 BATCH_SIZE = 32
@@ -26,13 +27,22 @@ class Job:
         folder: names of photos are relative to it.
         checkpoint: the model.
         options: how to search.
-        precision: of the encoder's later half; by default what the captioner chooses for its device.
+        device, precision: see `choose_runtime`.
     """
 
     folder: Path
     checkpoint: Path
     options: SearchOptions
+    device: str = "auto"
     precision: str | None = None
+
+    def captioner(self) -> Captioner:
+        """The model, for a worker that computes on one core.
+
+        Raises:
+            CheckpointError: it cannot be loaded.
+        """
+        return Captioner.from_checkpoint(self.checkpoint, self.device, self.precision, single_thread=True)
 
     def made_with(self) -> dict:
         """What a row depends on besides its photo.
@@ -49,12 +59,12 @@ class Job:
             "checkpoint_sha256": digest,
             "beam_size": self.options.beam_size,
             "length_penalty": self.options.length_penalty,
-            "precision": self.precision or "default",
+            **asdict(choose_runtime(info, self.device, self.precision)),
         }
 
     def caption(self, captioner: Captioner, photos: Sequence[str]) -> list[Result]:
         """A row or a failure for each photo of a batch, in their order."""
-        pixels: dict[str, torch.Tensor] = {}
+        pixels: dict[str, np.ndarray] = {}
         results: dict[str, Result] = {}
         for photo in photos:
             try:

@@ -4,12 +4,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import torch
-
 from captioning.folder.job import Job, batches
 from captioning.folder.rows import Result
 from captioning.heap import share_one_heap
-from captioning.inference.captioner import Captioner
+from captioning.inference.runtime import core_count
 
 
 def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = None) -> Iterator[list[Result]]:
@@ -27,10 +25,9 @@ def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = 
         CheckpointError: the model cannot be loaded.
     """
     share_one_heap()
-    captioner = Captioner.from_checkpoint(job.checkpoint, precision=job.precision)
-    cores = torch.get_num_threads()
-    workers = workers or cores
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    captioner = job.captioner()
+    workers = workers or core_count()
+    pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[list[Result]]] = deque()
     try:
         for batch in batches(photos, workers):
@@ -42,5 +39,3 @@ def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = 
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        # Threads that start later, elsewhere in the process, take over what was set last.
-        torch.set_num_threads(cores)

@@ -1,10 +1,11 @@
 """A caption with the reasons for it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from captioning.inference.beam_tree import BeamTree
+from captioning.inference.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class Caption:
         steps: its words, `<end>` last unless the step limit cut it off.
         hypotheses: all final hypotheses, best first; the first is this caption.
         seconds: what it took.
+        runtime: what computed it.
         tree: the search itself, if it was asked to be kept.
     """
 
     steps: tuple[Step, ...]
     hypotheses: tuple[RankedCaption, ...]
     seconds: Seconds
+    runtime: Runtime
     tree: BeamTree | None = None
 
     @property
@@ -78,6 +81,7 @@ class Caption:
                 for hypothesis in self.hypotheses
             ],
             "seconds": {"encode": round(self.seconds.encode, 4), "search": round(self.seconds.search, 4)},
+            "runtime": asdict(self.runtime),
         }
 
 

@@ -8,79 +8,62 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 from PIL import Image
 
-from captioning.checkpoint import CheckpointInfo, load_checkpoint
+from captioning.checkpoint import CheckpointInfo, read_info
 from captioning.errors import CheckpointError, PrefixError, shown
 from captioning.images import open_image, to_pixels
+from captioning.inference.backend import Backend, EncodedPhoto
 from captioning.inference.beam_search import BeamSearch
 from captioning.inference.beam_tree import BeamTree, build_tree
 from captioning.inference.caption import Caption, RankedCaption, Seconds, Step
-from captioning.inference.options import PRECISIONS, SearchOptions
+from captioning.inference.options import SearchOptions
+from captioning.inference.runtime import Runtime, choose_runtime, open_backend
 from captioning.inference.trace import Hypothesis
-from captioning.model.encoder import CPU_BATCH_SIZE
-from captioning.model.model import CaptioningModel
-from captioning.model.packing import pack_layers
-from captioning.model.search_decoder import SearchDecoder
 from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
 
 
 @dataclass(frozen=True)
 class EncodedPhotos:
-    """The features (N, L, D) of N photos, from which captions of any beam width can be searched."""
+    """Photos after the encoder, from which captions of any beam width can be searched, and what it took."""
 
-    features: torch.Tensor
+    photos: list[EncodedPhoto]
     seconds: float
 
 
 class Captioner:
-    """A model on a device, ready to caption.
+    """A model ready to caption.
 
     The encoder runs once for a photo (`encode`), the search as often as asked on its result (`describe`);
     calling the captioner does both.
 
     Args:
-        model: from `load_checkpoint`; it is changed so that it captions fast, and can no longer be trained.
+        backend: the model.
         info: what its checkpoint says of it.
-        device: where it runs; by default a GPU where there is one.
-        precision: of the encoder's later half, one of PRECISIONS; by default float32 on a CPU and float16 elsewhere,
-            which changes one caption in 200 of dev, measured on a CPU. All else computes in float32, and all of it
-            where the encoder cannot be divided.
-
-    Raises:
-        ValueError: there is no such precision.
+        runtime: what computes it.
     """
 
-    def __init__(
-        self,
-        model: CaptioningModel,
-        info: CheckpointInfo,
-        device: torch.device | str | None = None,
-        precision: str | None = None,
-    ):
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = precision or ("float32" if self.device.type == "cpu" else "float16")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}")
-        self.info = info
-        self.parameters = {name: _count_parameters(part) for name, part in model.named_children()}
-        model.to(self.device).eval()
-        self.encoder, self.decoder = model.encoder, SearchDecoder(model.decoder)
-        self.encoder.settle(getattr(torch, self.precision))
-        if self.device.type == "cpu":
-            pack_layers(self.decoder, few_rows=True)
+    def __init__(self, backend: Backend, info: CheckpointInfo, runtime: Runtime):
+        self.backend, self.info, self.runtime = backend, info, runtime
 
     @classmethod
     def from_checkpoint(
-        cls, path: Path | str, device: torch.device | str | None = None, precision: str | None = None
+        cls, path: Path | str, device: str = "auto", precision: str | None = None, *, single_thread: bool = False
     ) -> "Captioner":
         """Load a checkpoint.
 
+        Args:
+            path: of the file.
+            device, precision: see `choose_runtime`.
+            single_thread: see `open_backend`.
+
         Raises:
             CheckpointError: the file is missing or not sound.
+            CaptioningError: there is no such device, or the checkpoint cannot run there in this precision.
         """
-        return cls(*load_checkpoint(path), device, precision)
+        info = read_info(path)
+        runtime = choose_runtime(info, device, precision)
+        return cls(open_backend(info, runtime, single_thread=single_thread), info, runtime)
 
     def __call__(
         self, photo: Image.Image | str | Path | bytes | BinaryIO, options: SearchOptions | None = None
@@ -93,21 +76,16 @@ class Captioner:
         image = photo if isinstance(photo, Image.Image) else open_image(photo)
         return self.describe(self.encode([image]), options)[0]
 
-    def pixels(self, photo: Image.Image) -> torch.Tensor:
+    def pixels(self, photo: Image.Image) -> np.ndarray:
         """A photo as the encoder reads it: uint8 (3, image_size, image_size)."""
-        return torch.from_numpy(to_pixels(photo, self.info.config.image_size))
+        return to_pixels(photo, self.info.config.image_size)
 
-    @torch.inference_mode()
-    def encode(self, photos: Sequence[Image.Image | torch.Tensor]) -> EncodedPhotos:
+    def encode(self, photos: Sequence[Image.Image | np.ndarray]) -> EncodedPhotos:
         """Run the encoder on photos that `open_image` gave, or on what `pixels` made of them."""
         started = time.perf_counter()
-        pixels = torch.stack([self.pixels(photo) if isinstance(photo, Image.Image) else photo for photo in photos])
-        batch = CPU_BATCH_SIZE if self.device.type == "cpu" else len(pixels)
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory()
-        parts = pixels.split(batch)
-        features = torch.cat([self.encoder(part.to(self.device, non_blocking=True)) for part in parts])
-        return EncodedPhotos(features.float(), time.perf_counter() - started)
+        pixels = [self.pixels(photo) if isinstance(photo, Image.Image) else photo for photo in photos]
+        encoded = self.backend.encode(np.stack(pixels)) if pixels else []
+        return EncodedPhotos(encoded, time.perf_counter() - started)
 
     def describe(
         self,
@@ -127,13 +105,15 @@ class Captioner:
             CheckpointError: the model's weights are such that its numbers overflow.
         """
         options = options or SearchOptions()
+        if not photos.photos:
+            return []
         started = time.perf_counter()
-        trace = BeamSearch(self.decoder, photos.features, options, self._tokens(prefixes, options)).run()
+        trace = BeamSearch(self.backend, photos.photos, options, self._tokens(prefixes, options)).run()
         found = trace.hypotheses()
         if not all(found):
             raise CheckpointError(
                 f"{shown(self.info.path.name)} computes numbers that are not finite: choose another checkpoint, "
-                "or copy it anew."
+                "or copy it again."
             )
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
@@ -171,13 +151,13 @@ class Captioner:
             RankedCaption(self._text(hypothesis), hypothesis.log_probability, hypothesis.score)
             for hypothesis in hypotheses
         )
-        return Caption(self._steps(hypotheses[0]), ranked, seconds, tree)
+        return Caption(self._steps(hypotheses[0]), ranked, seconds, self.runtime, tree)
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return " ".join(self.info.vocabulary.decode(hypothesis.tokens))
 
     def _steps(self, best: Hypothesis) -> tuple[Step, ...]:
-        words, grid = self.info.vocabulary.words, self.encoder.grid
+        words, grid = self.info.vocabulary.words, self.backend.grid
         probabilities = np.exp(best.token_log_probabilities).tolist()
         alternatives = np.exp(best.alternative_log_probabilities).tolist()
         return tuple(
@@ -196,7 +176,3 @@ class Captioner:
             )
             for index, token in enumerate(best.tokens)
         )
-
-
-def _count_parameters(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,8 +1,8 @@
-"""What can be chosen of a search and of a captioner, apart from them so that it is there before torch is loaded."""
+"""What can be chosen of a search and of a captioner."""
 
 from dataclasses import dataclass
 
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("int8", "float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from captioning.inference.options import SearchOptions
 
@@ -42,9 +41,8 @@ class Step:
         photos: (n,), which of all.
         rows: (n, C), the row that each candidate continues.
         tokens, scores, log_probabilities, ended, alive: (n, C); a score is the sum of log-probabilities so far.
-        states: (R,), which of the decoder's S states looked for each row.
         alternative_tokens, alternative_log_probabilities: (R, A).
-        attention: (S, L), on the decoder's device.
+        attention: (R, L).
     """
 
     photos: np.ndarray
@@ -54,10 +52,9 @@ class Step:
     log_probabilities: np.ndarray
     ended: np.ndarray
     alive: np.ndarray
-    states: np.ndarray
     alternative_tokens: np.ndarray
     alternative_log_probabilities: np.ndarray
-    attention: torch.Tensor
+    attention: np.ndarray
 
 
 class Trace:
@@ -80,13 +77,11 @@ class Trace:
         self.photos = np.concatenate([step.photos.repeat(step.tokens.shape[1]) for step in steps])
         for name in ("tokens", "scores", "log_probabilities", "ended", "alive"):
             setattr(self, name, np.concatenate([getattr(step, name).ravel() for step in steps]))
-        for name in ("alternative_tokens", "alternative_log_probabilities"):
+        for name in ("alternative_tokens", "alternative_log_probabilities", "attention"):
             setattr(self, f"_{name}", np.concatenate([getattr(step, name) for step in steps]))
-        self._attention = torch.cat([step.attention for step in steps]).float().numpy(force=True)
-        self._states = _joined([step.states for step in steps], [len(step.attention) for step in steps])
         self.steps = np.repeat(np.arange(len(steps)), [step.tokens.size for step in steps])
         self.final = self.ended | (self.alive & (self.steps == options.max_steps - 1))
-        self._rows = _joined([step.rows.ravel() for step in steps], [len(step.states) for step in steps])
+        self._rows = _joined([step.rows.ravel() for step in steps], [len(step.attention) for step in steps])
         # The first step has a row a photo; every row after is what stayed alive.
         continued = np.concatenate([np.full(photo_count, -1), np.flatnonzero(self.alive)])
         self.parents = continued[self._rows]
@@ -120,7 +115,7 @@ class Trace:
             log_probability=float(self.scores[candidate]),
             score=self.score(candidate),
             token_log_probabilities=self.log_probabilities[path],
-            attention=self._attention[self._states[rows]],
+            attention=self._attention[rows],
             alternative_tokens=self._alternative_tokens[rows],
             alternative_log_probabilities=self._alternative_log_probabilities[rows],
         )

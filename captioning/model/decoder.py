@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from captioning.vocabulary import END, NEVER_GENERATED, START
+
 
 class Memory(NamedTuple):
     """What is computed once per photo: features (N, L, D), and what the attention needs of them (N, L, A)."""
@@ -24,11 +26,11 @@ class State(NamedTuple):
     cell: torch.Tensor
 
 
-class StepOutput(NamedTuple):
-    """One step of the decoder: logits (N, K, V), attention weights (N, K, L), and the state after it."""
+class AttendedState(NamedTuple):
+    """A state and what it attends to: attention weights (N, K, L), gated context vectors (N, K, D)."""
 
-    logits: torch.Tensor
     attention: torch.Tensor
+    context: torch.Tensor
     state: State
 
 
@@ -48,8 +50,8 @@ class AdditiveAttention(nn.Module):
     def forward(self, projected: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         """Weights (N, K, L) for features that `project` gave and hidden states (N, K, H); each row sums to 1.
 
-        The perceptron's tanh(x) is written as 2 sigmoid(2x) - 1, for torch's sigmoid takes a tenth of the time of its
-        tanh on a CPU; the - 1 is the same for all cells, and softmax is blind to it.
+        The perceptron's tanh(x) is written as 2 sigmoid(2x) - 1: on a CPU torch's sigmoid takes a tenth of the time of
+        its tanh. The - 1 adds the same to every cell, so softmax cancels it.
         """
         energy = projected.unsqueeze(1) + (2 * self.project_hidden(hidden)).unsqueeze(2)
         # In place, for sigmoid's gradient needs its result alone.
@@ -109,26 +111,25 @@ class AttentionDecoder(nn.Module):
         cell = self.initial_cell(mean).tanh().unsqueeze(1).expand(-1, rows, -1)
         return Memory(features, self.attention.project(features)), State(hidden, cell)
 
-    def advance(self, tokens: torch.Tensor, state: State, memory: Memory) -> tuple[torch.Tensor, State]:
-        """Read one token (N, K) of each caption: attention weights (N, K, L), and the state from which to predict.
+    def attend(self, memory: Memory, state: State) -> AttendedState:
+        """Look at the photo before the next word is read.
 
-        The context vector is gated by the hidden state (Xu et al., section 4.2.1).
+        The context vector is the attention's mean of the features, gated by the hidden state (Xu et al., equation 13
+        and section 4.2.1).
         """
         attention = self.attention(memory.projected, state.hidden)
         context = (attention @ memory.features) * self.gate(state.hidden).sigmoid()
-        inputs = torch.cat([self.embedding(tokens), context], dim=-1)
-        before = (state.hidden.flatten(0, 1), state.cell.flatten(0, 1))
-        hidden, cell = self.lstm(inputs.flatten(0, 1), before)
-        return attention, State(hidden.unflatten(0, tokens.shape), cell.unflatten(0, tokens.shape))
+        return AttendedState(attention, context, state)
+
+    def advance(self, attended: AttendedState, tokens: torch.Tensor) -> State:
+        """The state after a token (N, K) was read by each attended state."""
+        inputs = torch.cat([self.embedding(tokens), attended.context], dim=-1).flatten(0, 1)
+        hidden, cell = self.lstm(inputs, tuple(tensor.flatten(0, 1) for tensor in attended.state))
+        return State(hidden.unflatten(0, tokens.shape), cell.unflatten(0, tokens.shape))
 
     def predict(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits (…, V) of the next token after hidden states (…, H)."""
         return self.output(self.dropout(hidden))
-
-    def step(self, tokens: torch.Tensor, state: State, memory: Memory) -> StepOutput:
-        """Read one token (N, K) of each caption and predict the next."""
-        attention, state = self.advance(tokens, state, memory)
-        return StepOutput(self.predict(state.hidden), attention, state)
 
     def forward(
         self, features: torch.Tensor, captions: torch.Tensor, teacher_forcing: float = 1.0
@@ -158,15 +159,33 @@ class AttentionDecoder(nn.Module):
             tokens = captions[:count, :, step]
             if step and teacher_forcing < 1:
                 tokens = self._sometimes_own(tokens, state.hidden, teacher_forcing)
-            weights, state = self.advance(tokens, state, memory)
+            attended = self.attend(memory, state)
+            state = self.advance(attended, tokens)
             hidden.append(_pad_photos(state.hidden, len(captions)))
-            attention.append(_pad_photos(weights, len(captions)))
+            attention.append(_pad_photos(attended.attention, len(captions)))
         return torch.stack(hidden, dim=2), torch.stack(attention, dim=2)
 
     @torch.no_grad()
     def _sometimes_own(self, tokens: torch.Tensor, hidden: torch.Tensor, teacher_forcing: float) -> torch.Tensor:
         own = self.predict(hidden).argmax(dim=-1)
         return torch.where(torch.rand(tokens.shape, device=tokens.device) < teacher_forcing, tokens, own)
+
+
+def speakable_log_probabilities(logits: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities (…, V) in float32 over what a caption may say after the tokens `before` (…); the rest is -inf.
+
+    A caption never says `<pad>`, `<start>` or `<unk>`, says no word twice in a row, and does not end before its first
+    word.
+
+    Args:
+        logits: (…, V).
+        before: the last token of each caption, `<start>` if it has no word yet.
+    """
+    tokens, before = torch.arange(logits.shape[-1], device=logits.device), before.unsqueeze(-1)
+    banned = (tokens == before) | ((tokens == END) & (before == START))
+    for token in NEVER_GENERATED:
+        banned = banned | (tokens == token)
+    return logits.float().masked_fill(banned, -torch.inf).log_softmax(dim=-1)
 
 
 def _pad_photos(tensor: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,56 +1,19 @@
-"""Encoder and decoder as one model, and the settings it is built from."""
+"""Encoder and decoder as one model, and its way into a checkpoint file and out of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from captioning.checkpoint import CheckpointInfo, damaged, read_info, read_tensors, write_checkpoint
+from captioning.config import ModelConfig
+from captioning.errors import CheckpointError, shown
 from captioning.model.decoder import AttentionDecoder
 from captioning.model.encoder import ImageEncoder
-
-# Far beyond any sensible model; it keeps a forged checkpoint from asking for all the memory there is.
-MAX_SIZE = 8192
-# No tensor of a checkpoint depends on it, but the time and the memory that a photo takes do.
-MAX_IMAGE_SIZE = 768
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Everything that fixes the shapes of a model; the defaults are the reference's.
-
-    Attributes:
-        encoder: timm's name of the backbone.
-        image_size: height and width to which photos are resized.
-        neck_size: length to which feature vectors are shortened, or None for the backbone's own.
-        embedding_size, attention_size, decoder_size: see `AttentionDecoder`.
-        dropout, feature_dropout: rates in training.
-
-    Raises:
-        ValueError: the encoder is no name, a size no positive whole number, or a rate is not in [0, 1).
-    """
-
-    encoder: str = "resnet101.tv_in1k"
-    image_size: int = 224
-    neck_size: int | None = None
-    embedding_size: int = 300
-    attention_size: int = 512
-    decoder_size: int = 512
-    dropout: float = 0.5
-    feature_dropout: float = 0.0
-
-    def __post_init__(self):
-        if type(self.encoder) is not str:
-            raise ValueError("encoder must be the name of a backbone")
-        sizes = {"image_size": MAX_IMAGE_SIZE}
-        sizes |= dict.fromkeys(("embedding_size", "attention_size", "decoder_size"), MAX_SIZE)
-        if self.neck_size is not None:
-            sizes["neck_size"] = MAX_SIZE
-        for name, most in sizes.items():
-            if type(getattr(self, name)) is not int or not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be a whole number from 1 to {most}")
-        for name in ("dropout", "feature_dropout"):
-            if type(getattr(self, name)) not in (int, float) or not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1")
+from captioning.vocabulary import Vocabulary
 
 
 class CaptioningModel(nn.Module):
@@ -77,6 +40,72 @@ class CaptioningModel(nn.Module):
             feature_dropout=config.feature_dropout,
         )
 
-    def forward(self, pixels: torch.Tensor, captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and attention weights of teacher forcing; see `AttentionDecoder.forward`."""
-        return self.decoder(self.encoder(pixels), captions)
+
+def save_model(
+    path: Path,
+    model: CaptioningModel,
+    vocabulary: Vocabulary,
+    training: dict,
+    graphs: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a checkpoint: matrices in float16, vectors in float32.
+
+    Args:
+        path: of the file.
+        model: its configuration and weights.
+        vocabulary: its words.
+        training: how it came to be.
+        graphs: tensors `graph.*` to write beside the weights.
+
+    Raises:
+        CheckpointError: it cannot be written there.
+    """
+    tensors = {name: _to_store(tensor) for name, tensor in model.state_dict().items()}
+    write_checkpoint(path, model.config, vocabulary, training, tensors | (graphs or {}))
+
+
+def load_model(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:
+    """The model in float32, in evaluation mode, and what the file says of it.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, of another format, or does not agree with itself.
+    """
+    info = read_info(path)
+    expected = _expected_tensors(info)
+    tensors = {name: torch.from_numpy(array) for name, array in read_tensors(info, list(expected)).items()}
+    model = CaptioningModel(info.config, len(info.vocabulary))
+    model.load_state_dict(tensors)
+    return model.eval(), info
+
+
+def _to_store(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.is_floating_point():
+        tensor = tensor.half() if tensor.ndim > 1 else tensor.float()
+    return tensor.numpy()
+
+
+def _expected_tensors(info: CheckpointInfo) -> dict[str, torch.Tensor]:
+    """The model's tensors on the meta device, compared with those of the file before any weights are read."""
+    try:
+        expected = _meta_tensors(info.config, len(info.vocabulary))
+    except (CheckpointError, RuntimeError, TypeError, ValueError) as error:
+        raise damaged(info.path, f"its configuration builds no model ({shown(error)})") from None
+    names = {name for name in info.tensors if not name.startswith("graph.")} ^ expected.keys()
+    if names:
+        name = shown(min(names))
+        raise damaged(info.path, f"its tensors are not those of its configuration ({name} is missing or extra)")
+    for name, tensor in expected.items():
+        stored, wanted = info.tensors[name], tuple(tensor.shape)
+        if stored.type not in (("F16", "F32") if tensor.is_floating_point() else ("I64",)):
+            raise damaged(info.path, f"its weights {name} are stored as {stored.type}")
+        if stored.shape != wanted:
+            raise damaged(info.path, f"{name} has shape {shown(stored.shape)} where its description asks for {wanted}")
+    return expected
+
+
+@lru_cache(maxsize=8)
+def _meta_tensors(config: ModelConfig, vocabulary_size: int) -> dict[str, torch.Tensor]:
+    """Tensors that take no memory, so that a forged configuration costs nothing."""
+    with torch.device("meta"):
+        return CaptioningModel(config, vocabulary_size).state_dict()

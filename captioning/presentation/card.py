@@ -39,17 +39,17 @@ def describe_scores(info: CheckpointInfo) -> str:
 
 def describe_model(captioner: Captioner) -> dict[str, str]:
     """The model's shapes."""
-    config, encoder, count = captioner.info.config, captioner.encoder, captioner.parameters
-    rows, columns = encoder.grid
+    info, config, count = captioner.info, captioner.info.config, captioner.info.parameters
+    rows, columns = captioner.backend.grid
     neck = f", shortened to {config.neck_size}" if config.neck_size else ""
     return {
         "Encoder": f"{config.encoder}, photos at {config.image_size} × {config.image_size}",
-        "Feature grid": f"{rows} × {columns} cells of {encoder.channels:,} channels{neck}",
+        "Feature grid": f"{rows} × {columns} cells of {info.channels:,} channels{neck}",
         "Decoder": f"LSTM of {config.decoder_size}, attention {config.attention_size}, words {config.embedding_size}",
-        "Vocabulary": f"{len(captioner.info.vocabulary):,} words",
+        "Vocabulary": f"{len(info.vocabulary):,} words",
         "Parameters": f"{sum(count.values()) / 1e6:.1f} million: {count['encoder'] / 1e6:.1f} in the encoder, "
         f"{count['decoder'] / 1e6:.1f} in the decoder",
-        "File": f"{captioner.info.path.name}, {captioner.info.size / 1e6:.1f} MB",
+        "File": f"{info.path.name}, {info.size / 1e6:.1f} MB",
     }
 
 

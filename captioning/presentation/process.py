@@ -4,7 +4,6 @@ import gc
 import logging
 from functools import cache
 
-import torch
 from starlette.formparsers import MultiPartParser
 
 from captioning.heap import give_back_blocks, share_one_heap
@@ -19,8 +18,6 @@ CLOSED_PAGE = ("ClientDisconnect", "WebSocketDisconnected")
 @cache
 def set_up_process() -> None:
     """Make the process one that many sessions can share; it is done once, however often it is asked for."""
-    # A search that is split over the cores waits for all of them at each of its small steps.
-    torch.set_num_threads(1)
     # Streamlit's web server would write a larger upload to a disk while it arrives.
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
     keep_clicks()

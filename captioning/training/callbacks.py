@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from captioning.checkpoint import save_checkpoint
 from captioning.files import replacing
+from captioning.model.model import save_model
 from captioning.training.interrupt import Stopped
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
@@ -97,7 +97,7 @@ class KeepBest(Callback):
             return
         self.record["stages"][-1] |= {"epochs": rows, "best_epoch": rows[-1]["epoch"]}
         if trainer.is_global_zero:
-            save_checkpoint(self.path, task.scored_model, self.vocabulary, self.record)
+            save_model(self.path, task.scored_model, self.vocabulary, self.record)
 
 
 class SaveState(Checkpoint):

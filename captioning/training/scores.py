@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from captioning.checkpoint import load_checkpoint, save_checkpoint
 from captioning.data.datasets import CaptionDataset
 from captioning.evaluation.evaluate import evaluate, score_table
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
+from captioning.model.model import load_model, save_model
 from captioning.training.callbacks import write_table
 from captioning.training.run import check_output
 from captioning.visualize.curves import plot_beam_scores
@@ -45,20 +45,19 @@ def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, 
     write_table(folder / "beam_scores.csv", rows)
     plot_beam_scores(scores, folder / "beam_scores.png")
     check_output(output)
-    # Loaded anew, for a captioner changes its model.
-    model, info = load_checkpoint(best)
-    save_checkpoint(output, model, info.vocabulary, {**info.training, "scores": scores})
+    model, info = load_model(best)
+    save_model(output, model, info.vocabulary, {**info.training, "scores": scores})
     print(f"{best.stem}, the best on dev, is written to {output}.")
 
 
 def _write_mean(first: Path, second: Path, path: Path) -> Path:
     """Write a checkpoint whose weights are the mean of two others'."""
-    (model, _), (other, info) = load_checkpoint(first), load_checkpoint(second)
+    (model, _), (other, info) = load_model(first), load_model(second)
     weights = other.state_dict()
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
             weights[name].add_(tensor).div_(2)
-    save_checkpoint(path, other, info.vocabulary, {**info.training, "mean_of": [first.stem, second.stem]})
+    save_model(path, other, info.vocabulary, {**info.training, "mean_of": [first.stem, second.stem]})
     return path
 
 

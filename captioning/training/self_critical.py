@@ -5,8 +5,7 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from captioning.data.loaders import Batch
 from captioning.evaluation.cider import CiderD
-from captioning.inference.beam_search import allowed
-from captioning.model.decoder import AttentionDecoder, Memory, State
+from captioning.model.decoder import AttentionDecoder, Memory, State, speakable_log_probabilities
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import END, PAD, START
 
@@ -78,9 +77,9 @@ def sample(decoder: AttentionDecoder, features: torch.Tensor, count: int) -> tup
     photos = torch.arange(len(features), device=features.device)
     tokens = torch.full((len(features), count), START, device=features.device)
     drawn, values = [], []
-    for step in range(MAX_STEPS):
-        out = decoder.step(tokens, state, memory)
-        log_probabilities = allowed(out.logits, tokens, first=step == 0).log_softmax(dim=-1)
+    for _ in range(MAX_STEPS):
+        state = decoder.advance(decoder.attend(memory, state), tokens)
+        log_probabilities = speakable_log_probabilities(decoder.predict(state.hidden), tokens)
         going = (tokens != END) & (tokens != PAD)
         choice = torch.multinomial(log_probabilities.detach().exp().flatten(0, 1), 1).view_as(tokens)
         value = log_probabilities.gather(-1, choice.unsqueeze(-1)).squeeze(-1)
@@ -93,7 +92,7 @@ def sample(decoder: AttentionDecoder, features: torch.Tensor, count: int) -> tup
             break
         photos, tokens = photos[still], tokens[still]
         memory = Memory(*(tensor[still] for tensor in memory))
-        state = State(*(tensor[still] for tensor in out.state))
+        state = State(*(tensor[still] for tensor in state))
     return torch.stack(drawn, dim=2), torch.stack(values, dim=2)
 
 

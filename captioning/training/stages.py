@@ -14,11 +14,11 @@ from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader
 
-from captioning.checkpoint import load_checkpoint, save_checkpoint
+from captioning.config import ModelConfig
 from captioning.data.datasets import CaptionDataset
 from captioning.data.loaders import ResumableLoader
 from captioning.errors import CheckpointError, DatasetError
-from captioning.model.model import CaptioningModel, ModelConfig
+from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.training.callbacks import EpochTable, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.interrupt import Interrupt
@@ -84,7 +84,7 @@ class Schedule:
         dataset.split("test")
         self._seed()
         if run.start:
-            self._model, info = load_checkpoint(run.start)
+            self._model, info = load_model(run.start)
             self.vocabulary = info.vocabulary
             self._record = {name: value for name, value in info.training.items() if name != "scores"}
         else:
@@ -161,16 +161,16 @@ class Schedule:
             trainer.fit(task, *loaders, ckpt_path=state if state.is_file() else None, weights_only=True)
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            model, info = load_checkpoint(run.best(number))
+            model, info = load_model(run.best(number))
             info.training["stages"][-1]["epochs"] = table.rows
-            save_checkpoint(run.best(number), model, info.vocabulary, info.training)
+            save_model(run.best(number), model, info.vocabulary, info.training)
             plot_epochs(table.rows, run.loss_plot(number))
         trainer.strategy.barrier()
 
     def _task(self, number: int) -> CaptioningTask:
         """A stage ready to train, from the model that the stage before it left."""
         if number > self.first:
-            self._model, info = load_checkpoint(self.run.best(number - 1))
+            self._model, info = load_model(self.run.best(number - 1))
             self._record = info.training
         self._seed()
         settings = self.stages[number - 1]

@@ -10,8 +10,8 @@ from captioning.data.loaders import Batch
 from captioning.evaluation.metrics import bleu
 from captioning.inference.beam_search import beam_search
 from captioning.inference.options import SearchOptions
+from captioning.inference.torch_backend import TorchBackend
 from captioning.model.model import CaptioningModel
-from captioning.model.search_decoder import SearchDecoder
 from captioning.training.settings import StageSettings
 from captioning.vocabulary import PAD, Vocabulary
 
@@ -102,7 +102,8 @@ class CaptioningTask(lightning.LightningModule):
         top5 = (logits.topk(5).indices == targets.unsqueeze(-1)).any(dim=-1).float().mean()
         scores = {"valid_loss": functional.cross_entropy(logits, targets), "top5": 100 * top5}
         self.log_dict(scores, batch_size=len(targets), sync_dist=True)
-        found = beam_search(SearchDecoder(model.decoder), features, GREEDY)
+        backend = TorchBackend(model)
+        found = beam_search(backend, backend.start(features), GREEDY)
         for index, hypotheses in zip(batch.indices.tolist(), found, strict=True):
             self._generated[index] = self.vocabulary.decode(hypotheses[0].tokens)
 

@@ -1,0 +1,115 @@
+"""The model's graphs in ONNX Runtime as a backend: on a CPU, without PyTorch."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, read_tensors
+from captioning.errors import shown
+from captioning.inference.backend import EncodedPhoto, Predictions
+from captioning.inference.runtime import Runtime, core_count
+
+CPU = "CPUExecutionProvider"
+
+
+class OnnxBackend:
+    """Photos are computed one by one; see `Backend`.
+
+    A photo's memory and state are arrays: features (L, D) and their projection (L, A); hidden state and cell (rows, H).
+
+    Args:
+        info: of a checkpoint with graphs.
+        runtime: the provider, and the precision of the graphs.
+        single_thread: see `open_backend`.
+
+    Raises:
+        CheckpointError: the graphs are none that may be run, or ONNX Runtime cannot run them.
+    """
+
+    def __init__(self, info: CheckpointInfo, runtime: Runtime, *, single_thread: bool = False):
+        provider = CPU if runtime.device == "cpu" else runtime.device
+        self._encoder, self._step = (
+            _open_session(info, graph_name(runtime.precision, graph), provider, single_thread) for graph in GRAPHS
+        )
+        rows, columns, _ = self._encoder.get_outputs()[0].shape
+        self.grid, self.vocabulary_size = (rows, columns), len(info.vocabulary)
+
+    def encode(self, pixels: np.ndarray) -> list[EncodedPhoto]:
+        photos = []
+        for photo in pixels:
+            features, projected, hidden, cell = self._encoder.run(None, {"pixels": photo[None]})
+            memory = {"features": features.reshape(-1, features.shape[-1]), "projected": projected}
+            photos.append(EncodedPhoto(memory, (hidden, cell)))
+        return photos
+
+    def step(
+        self,
+        photos: Sequence[EncodedPhoto],
+        states: Sequence[tuple[np.ndarray, np.ndarray]],
+        parents: Sequence[np.ndarray],
+        tokens: Sequence[np.ndarray],
+        wanted: Sequence[np.ndarray],
+        count: int,
+    ) -> Predictions:
+        found = [self._step_photo(*rows, count) for rows in zip(photos, states, parents, tokens, wanted, strict=True)]
+        attention, after, values, candidates, asked = zip(*found, strict=True)
+        results = (
+            np.concatenate(each) if len(each) > 1 else each[0] for each in (attention, values, candidates, asked)
+        )
+        attention, values, candidates, asked = results
+        return Predictions(attention, list(after), values, candidates, asked)
+
+    def _step_photo(
+        self,
+        photo: EncodedPhoto,
+        state: tuple[np.ndarray, np.ndarray],
+        parents: np.ndarray,
+        tokens: np.ndarray,
+        wanted: np.ndarray,
+        count: int,
+    ) -> tuple:
+        # States that several hypotheses continue attend once.
+        continued, parents = np.unique(parents, return_inverse=True)
+        hidden, cell = (tensor[continued] for tensor in state)
+        inputs = {"hidden": hidden, "cell": cell, "parents": parents, "tokens": tokens, "wanted": wanted}
+        attention, hidden, cell, values, candidates, asked = self._step.run(
+            None, {**photo.memory, **inputs, "count": np.array([count])}
+        )
+        return attention[parents], (hidden, cell), values, candidates, asked
+
+
+def _open_session(info: CheckpointInfo, name: str, provider: str, single_thread: bool) -> onnxruntime.InferenceSession:
+    structure = read_tensors(info, [name])[name].tobytes()
+    weights = [tensor.name for tensor in onnx.load_from_string(structure).graph.initializer if tensor.external_data]
+    values = {
+        name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in read_tensors(info, weights).items()
+    }
+    options = onnxruntime.SessionOptions()
+    options.add_external_initializers(list(values), list(values.values()))
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _empty_folder())
+    options.log_severity_level = 3
+    if single_thread:
+        options.intra_op_num_threads = 1
+    else:
+        _share_one_pool()
+        options.use_per_session_threads = False
+    try:
+        return onnxruntime.InferenceSession(structure, options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's errors have no common class that is public.
+        raise damaged(info.path, f"ONNX Runtime cannot run its graph {name} ({shown(error)})") from None
+
+
+@cache
+def _share_one_pool() -> None:
+    """Have all sessions of the process share one pool of threads, for those of their own fight for the cores."""
+    onnxruntime.set_global_thread_pool_sizes(core_count(), 1)
+
+
+@cache
+def _empty_folder() -> str:
+    """Where a graph would find a file that it names as its weights."""
+    return tempfile.mkdtemp(prefix="captioning-")

@@ -1,0 +1,166 @@
+"""The model as two ONNX graphs: the encoder, run once a photo, and one step of the decoder, run once a word."""
+
+import io
+import logging
+import warnings
+from collections.abc import Container
+from contextlib import redirect_stdout
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from onnxscript import optimizer
+from torch import nn
+from torch.export import Dim
+
+from captioning.checkpoint import WEIGHTS_PLACE
+from captioning.model.decoder import AttendedState, Memory, State, speakable_log_probabilities
+from captioning.model.model import CaptioningModel
+
+ENCODER_OUTPUTS = ("features", "projected", "hidden", "cell")
+STEP_OUTPUTS = ("attention", "next_hidden", "next_cell", "log_probabilities", "candidates", "wanted_log_probabilities")
+# Numbers up to which a constant is computed when a graph is made.
+SMALL = 1024
+
+
+class EncoderGraph(nn.Module):
+    """Pixels to all that the decoder needs of a photo."""
+
+    def __init__(self, model: CaptioningModel):
+        super().__init__()
+        self.encoder, self.decoder = model.encoder, model.decoder
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Of uint8 pixels (1, 3, S, S): features (rows, columns, D), their projection (L, A), and the initial state.
+
+        The state is two tensors, hidden state and cell, (1, H) each.
+        """
+        memory, state = self.decoder.start(self.encoder(pixels), rows=1)
+        return memory.features[0].unflatten(0, self.encoder.grid), memory.projected[0], state.hidden[0], state.cell[0]
+
+
+class StepGraph(nn.Module):
+    """One word of a photo's hypotheses."""
+
+    def __init__(self, model: CaptioningModel):
+        super().__init__()
+        self.decoder = model.decoder
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        projected: torch.Tensor,
+        hidden: torch.Tensor,
+        cell: torch.Tensor,
+        parents: torch.Tensor,
+        tokens: torch.Tensor,
+        wanted: torch.Tensor,
+        count: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """See `speakable_log_probabilities` for what may be said.
+
+        Args:
+            features, projected: (L, D) and (L, A), of the photo.
+            hidden, cell: (S, H), of states that R hypotheses continue.
+            parents: (R,), which state each hypothesis continues.
+            tokens: (R,), the last token of each hypothesis.
+            wanted: (R, W), tokens whose log-probabilities are asked for.
+            count: (1,), how many of the most likely next tokens are asked for.
+
+        Returns:
+            Attention weights (S, L), hidden state and cell (R, H), log-probabilities and ids of the most likely next
+            tokens (R, count), and the log-probabilities of the wanted ones (R, W).
+        """
+        memory = Memory(features.unsqueeze(0), projected.unsqueeze(0))
+        attended = self.decoder.attend(memory, State(hidden.unsqueeze(0), cell.unsqueeze(0)))
+        before = State(*(tensor.index_select(1, parents) for tensor in attended.state))
+        continued = AttendedState(attended.attention, attended.context.index_select(1, parents), before)
+        state = self.decoder.advance(continued, tokens.unsqueeze(0))
+        log_probabilities = speakable_log_probabilities(self.decoder.predict(state.hidden[0]), tokens)
+        size = count.item()
+        torch._check(size >= 1)
+        torch._check(size <= log_probabilities.shape[1])
+        best = log_probabilities.topk(size)
+        return (
+            attended.attention[0],
+            state.hidden[0],
+            state.cell[0],
+            best.values,
+            best.indices,
+            log_probabilities.gather(1, wanted),
+        )
+
+
+def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
+    """The graphs `encoder` and `step` of a model in evaluation mode, with its weights under their names in the model.
+
+    Raises:
+        torch.onnx.errors.OnnxExporterError: the backbone does something that ONNX has no word for.
+    """
+    encoder, step = EncoderGraph(model).eval(), StepGraph(model).eval()
+    size = model.config.image_size
+    pixels = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    features, projected, hidden, cell = encoder(pixels)
+    states, rows, wanted = Dim("states"), Dim("rows"), Dim("wanted")
+    inputs = {
+        "features": (features.flatten(0, 1), None),
+        "projected": (projected, None),
+        "hidden": (hidden.expand(2, -1).contiguous(), {0: states}),
+        "cell": (cell.expand(2, -1).contiguous(), {0: states}),
+        "parents": (torch.zeros(3, dtype=torch.int64), {0: rows}),
+        "tokens": (torch.zeros(3, dtype=torch.int64), {0: rows}),
+        "wanted": (torch.zeros(3, 2, dtype=torch.int64), {0: rows, 1: wanted}),
+        "count": (torch.tensor([2]), None),
+    }
+    examples, shapes = zip(*inputs.values(), strict=True)
+    return {
+        "encoder": _export(encoder, (pixels,), ["pixels"], ENCODER_OUTPUTS, None),
+        "step": _export(step, examples, list(inputs), STEP_OUTPUTS, shapes),
+    }
+
+
+def split_weights(graph: onnx.ModelProto, names: Container[str]) -> tuple[bytes, dict[str, np.ndarray]]:
+    """A graph's structure, and the weights with these names apart from it, to be given to the runtime by name."""
+    structure, weights = onnx.ModelProto(), {}
+    structure.CopyFrom(graph)
+    for part in (structure, structure.graph, *structure.graph.node):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    del structure.graph.value_info[:]
+    for tensor in structure.graph.initializer:
+        if tensor.name in names:
+            weights[tensor.name] = numpy_helper.to_array(tensor)
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value=WEIGHTS_PLACE)
+    return structure.SerializeToString(), weights
+
+
+@torch.no_grad()
+def _export(
+    module: nn.Module, examples: tuple, inputs: list[str], outputs: tuple[str, ...], shapes: tuple | None
+) -> onnx.ModelProto:
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        # It warns of sizes that two inputs share, which is as it should be.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            examples,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            input_names=inputs,
+            output_names=list(outputs),
+            dynamic_shapes=shapes,
+        )
+    # Small constants alone: weights stay as they are in the model, for the runtime to fold.
+    optimizer.fold_constants(
+        program.model,
+        input_size_limit=SMALL,
+        output_size_limit=SMALL,
+        should_fold=lambda node: False if node.op_type == "Transpose" else None,
+    )
+    optimizer.remove_unused_nodes(program.model)
+    return program.model_proto
