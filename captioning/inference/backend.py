@@ -41,11 +41,9 @@ class Backend(Protocol):
 
     Attributes:
         grid: (rows, columns) of the feature grid.
-        vocabulary_size: V.
     """
 
     grid: tuple[int, int]
-    vocabulary_size: int
 
     def encode(self, pixels: np.ndarray) -> list[EncodedPhoto]:
         """Run the encoder once on uint8 pixels (B, 3, S, S)."""
@@ -67,5 +65,5 @@ class Backend(Protocol):
             parents: for each photo (rows,), which row of its state each row continues.
             tokens: for each photo (rows,), the last token of each row.
             wanted: for each photo (rows, W), tokens whose log-probabilities are asked for.
-            count: how many of the most likely next tokens are asked for, C; at most V.
+            count: how many of the most likely next tokens are asked for; C is V if that is less.
         """

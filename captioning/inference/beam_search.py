@@ -90,7 +90,7 @@ class BeamSearch:
             self.encoded,
             self.states,
             *(self._by_photo(rows) for rows in (self.parents, self.tokens, forced.clip(min=0))),
-            count=min(max(wanted, self.options.alternatives), self.backend.vocabulary_size),
+            count=max(wanted, self.options.alternatives),
         )
         # No continuation can be among its photo's best that is not among its row's.
         values, tokens = (each[:, :wanted] for each in _with_forced(found, forced))

@@ -1,7 +1,7 @@
 """The model's graphs in ONNX Runtime as a backend: on a CPU, without PyTorch."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -9,11 +9,12 @@ import onnx
 import onnxruntime
 
 from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, read_tensors
-from captioning.errors import shown
+from captioning.errors import CaptioningError, shown
 from captioning.inference.backend import EncodedPhoto, Predictions
 from captioning.inference.runtime import Runtime, core_count
 
-CPU = "CPUExecutionProvider"
+# Of ONNX Runtime's levels of messages.
+ERRORS_ALONE = 3
 
 
 class OnnxBackend:
@@ -22,21 +23,13 @@ class OnnxBackend:
     A photo's memory and state are arrays: features (L, D) and their projection (L, A); hidden state and cell (rows, H).
 
     Args:
-        info: of a checkpoint with graphs.
-        runtime: the provider, and the precision of the graphs.
-        single_thread: see `open_backend`.
-
-    Raises:
-        CheckpointError: the graphs are none that may be run, or ONNX Runtime cannot run them.
+        encoder, step: sessions of the two graphs of `captioning/model/graphs.py`.
     """
 
-    def __init__(self, info: CheckpointInfo, runtime: Runtime, *, single_thread: bool = False):
-        provider = CPU if runtime.device == "cpu" else runtime.device
-        self._encoder, self._step = (
-            _open_session(info, graph_name(runtime.precision, graph), provider, single_thread) for graph in GRAPHS
-        )
+    def __init__(self, encoder: onnxruntime.InferenceSession, step: onnxruntime.InferenceSession):
+        self._encoder, self._step = encoder, step
         rows, columns, _ = self._encoder.get_outputs()[0].shape
-        self.grid, self.vocabulary_size = (rows, columns), len(info.vocabulary)
+        self.grid = (rows, columns)
 
     def encode(self, pixels: np.ndarray) -> list[EncodedPhoto]:
         photos = []
@@ -82,23 +75,50 @@ class OnnxBackend:
         return attention[parents], (hidden, cell), values, candidates, asked
 
 
-def _open_session(info: CheckpointInfo, name: str, provider: str, single_thread: bool) -> onnxruntime.InferenceSession:
-    structure = read_tensors(info, [name])[name].tobytes()
-    weights = [tensor.name for tensor in onnx.load_from_string(structure).graph.initializer if tensor.external_data]
-    values = {
-        name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in read_tensors(info, weights).items()
-    }
+def load_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool) -> OnnxBackend:
+    """The graphs of a checkpoint in the runtime's precision, on its device.
+
+    Raises:
+        CheckpointError: they are none that may be run, or ONNX Runtime cannot run them.
+    """
+    return OnnxBackend(*(_open_graph(info, graph, runtime, single_thread) for graph in GRAPHS))
+
+
+def open_session(
+    structure: bytes, weights: Mapping[str, np.ndarray], device: str = "cpu", *, single_thread: bool = False
+) -> onnxruntime.InferenceSession:
+    """A session of a graph.
+
+    Args:
+        structure: the graph, serialized.
+        weights: those that it does not have in itself, by name.
+        device: `cpu` or a provider of ONNX Runtime.
+        single_thread: see `open_backend`.
+    """
+    values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
     options = onnxruntime.SessionOptions()
     options.add_external_initializers(list(values), list(values.values()))
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", _empty_folder())
-    options.log_severity_level = 3
+    options.log_severity_level = ERRORS_ALONE
     if single_thread:
         options.intra_op_num_threads = 1
     else:
         _share_one_pool()
         options.use_per_session_threads = False
+    provider = "CPUExecutionProvider" if device == "cpu" else device
+    return onnxruntime.InferenceSession(structure, options, providers=[provider])
+
+
+def _open_graph(
+    info: CheckpointInfo, graph: str, runtime: Runtime, single_thread: bool
+) -> onnxruntime.InferenceSession:
+    name = graph_name(runtime.precision, graph)
+    structure = read_tensors(info, [name])[name].tobytes()
+    weights = [tensor.name for tensor in onnx.load_from_string(structure).graph.initializer if tensor.external_data]
     try:
-        return onnxruntime.InferenceSession(structure, options, providers=[provider])
+        return open_session(structure, read_tensors(info, weights), runtime.device, single_thread=single_thread)
+    except CaptioningError:
+        raise
     except Exception as error:  # ONNX Runtime's errors have no common class that is public.
         raise damaged(info.path, f"ONNX Runtime cannot run its graph {name} ({shown(error)})") from None
 

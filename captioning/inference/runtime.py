@@ -76,11 +76,9 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
     # Here, so that nobody waits for the library that is not used.
     if runtime.library == PYTORCH:
         from captioning.inference.torch_backend import load_backend
-
-        return load_backend(info, runtime, single_thread=single_thread)
-    from captioning.inference.onnx_backend import OnnxBackend
-
-    return OnnxBackend(info, runtime, single_thread=single_thread)
+    else:
+        from captioning.inference.onnx_backend import load_backend
+    return load_backend(info, runtime, single_thread=single_thread)
 
 
 def core_count() -> int:

@@ -47,7 +47,6 @@ class TorchBackend:
 
     def __init__(self, model: CaptioningModel, precision: str = "float32"):
         self._model, self.grid = model, model.encoder.grid
-        self.vocabulary_size = model.decoder.output.out_features
         self._device = next(model.parameters()).device
         self._precision = getattr(torch, precision)
 
@@ -88,7 +87,7 @@ class TorchBackend:
         read = self._padded(tokens, rows)
         state = decoder.advance(continued, read)
         log_probabilities = speakable_log_probabilities(decoder.predict(state.hidden), read)
-        best = log_probabilities.topk(count)
+        best = log_probabilities.topk(min(count, log_probabilities.shape[-1]))
         asked = log_probabilities.gather(-1, self._padded(wanted, rows))
         results = (continued.attention.float(), best.values, best.indices, asked)
         attention, values, indices, asked = (tensor.numpy(force=True)[rows] for tensor in results)

@@ -66,11 +66,11 @@ class StepGraph(nn.Module):
             parents: (R,), which state each hypothesis continues.
             tokens: (R,), the last token of each hypothesis.
             wanted: (R, W), tokens whose log-probabilities are asked for.
-            count: (1,), how many of the most likely next tokens are asked for.
+            count: (1,), how many of the most likely next tokens are asked for, C; V if that is less.
 
         Returns:
             Attention weights (S, L), hidden state and cell (R, H), log-probabilities and ids of the most likely next
-            tokens (R, count), and the log-probabilities of the wanted ones (R, W).
+            tokens (R, C), and the log-probabilities of the wanted ones (R, W).
         """
         memory = Memory(features.unsqueeze(0), projected.unsqueeze(0))
         attended = self.decoder.attend(memory, State(hidden.unsqueeze(0), cell.unsqueeze(0)))
@@ -78,7 +78,7 @@ class StepGraph(nn.Module):
         continued = AttendedState(attended.attention, attended.context.index_select(1, parents), before)
         state = self.decoder.advance(continued, tokens.unsqueeze(0))
         log_probabilities = speakable_log_probabilities(self.decoder.predict(state.hidden[0]), tokens)
-        size = count.item()
+        size = count.clamp(max=log_probabilities.shape[1]).item()
         torch._check(size >= 1)
         torch._check(size <= log_probabilities.shape[1])
         best = log_probabilities.topk(size)
