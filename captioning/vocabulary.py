@@ -1,6 +1,6 @@
 """Words and their ids."""
 
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,12 +15,31 @@ NEVER_GENERATED = (PAD, START, UNK)
 # No language has longer words; what is longer would break every place where words are shown.
 LONGEST_WORD = 100
 
-_WORD = re.compile(r"[a-z0-9]+")
+# The name of the rule by which `tokenize` splits text. Checkpoints without one were trained with ASCII letters alone.
+TOKENIZER = "unicode-words"
+
+
+class _WordCharacters(dict):
+    """A table for `str.translate`: letters, combining marks and digits stay, all else becomes a blank."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = character if unicodedata.category(character)[0] in "LMN" else " "
+        return self[code]
+
+
+_WORD_CHARACTERS = _WordCharacters()
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower case; runs of ASCII letters and digits; punctuation dropped, as in the Karpathy splits."""
-    return _WORD.findall(text.lower())
+    """The words of a text: NFC, lower case, runs of letters of any script and digits, each with its combining marks.
+
+    Punctuation is dropped, as in the Karpathy splits. A script without blanks needs captions whose words have been
+    separated by blanks.
+    """
+    words = unicodedata.normalize("NFC", text.lower()).translate(_WORD_CHARACTERS).split()
+    # Marks alone, such as the one after a heart that asks for its emoji, are no word.
+    return [word for word in words if any(map(str.isalnum, word))]
 
 
 class Vocabulary:
