@@ -32,6 +32,7 @@ from captioning.presentation.glossary import BEAM_SEARCH, BEAM_WIDTH, BLEU, CHEC
 from captioning.presentation.library import Library, Photo, read_photo
 from captioning.presentation.process import set_up_process
 from captioning.presentation.tables import hypothesis_rows, width_rows
+from captioning.record import data_sets
 from captioning.visualize.attention import LOOKS
 from captioning.visualize.export import FORMATS, Scene
 from captioning.visualize.pictures import thumbnail, to_url
@@ -257,10 +258,11 @@ def begin_again_with_another(version: Version, photo: Photo) -> None:
 
 def show_subject(version: Version, photo: Photo) -> None:
     """Say honestly what the model has seen in its training, and what it has not."""
-    dataset = load_captioner(version).info.training.get("dataset", {})
-    name = dataset.get("name", "an unnamed data set")
-    people = " of people, dogs and the outdoors" if "Flickr" in name else ""
-    learned = f"trained on {dataset.get('train', 0):,} photos{people} ({as_markdown(name)})"
+    datasets = data_sets(load_captioner(version).info.training)
+    name = " and ".join(dataset.get("name", "an unnamed data set") for dataset in datasets)
+    people = " of people, dogs and the outdoors" if name.startswith("Flickr") and len(datasets) == 1 else ""
+    photos = sum(dataset.get("train", 0) for dataset in datasets)
+    learned = f"trained on {photos:,} photos{people} ({as_markdown(name)})"
     if people and photo.title in UNLIKE_TRAINING and st.session_state.source == "Gallery":
         unseen = UNLIKE_TRAINING[photo.title]
         st.caption(f":material/warning: **The model was {learned}. It has never seen {unseen}: it can only guess.**")

@@ -7,7 +7,7 @@ reference implementation, for a GPU. Flags override the file. Further:
 
     python train.py … --resume                        go on where a run was interrupted
     python train.py … --find-lr 1                     search a learning rate for stage 1
-    python train.py … --start CHECKPOINT --stages 3   only the stages that the checkpoint has not been through
+    python train.py … --start CHECKPOINT --stages 3   the third stage alone, from a checkpoint
     python train.py … --devices 4 --num-nodes 2       on several devices (on each node, with its NODE_RANK)
 """
 
@@ -46,12 +46,15 @@ SHARED = ("label_smoothing", "attention_weight", "gradient_clip", "mirror", "tea
 
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of a data set")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="DIR", help="folders of data sets, learned from as one"
+    )
     parser.add_argument("--config", type=Path, help="TOML file of settings, named as the flags")
     parser.add_argument("--output", type=Path, default=Path("checkpoints/model.safetensors"))
     parser.add_argument("--run", type=Path, default=Path("runs/run"), help="folder of states, tables, plots and logs")
     parser.add_argument("--cache", type=Path, default=Path(".cache/features"), help="folder of the feature cache")
-    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from this one with its next stage")
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from this one")
+    parser.add_argument("--score-test", action="store_true", help="score the result on the test splits too")
     parser.add_argument("--resume", action="store_true", help="go on from the last saved state")
     parser.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS", help="between saved states")
     parser.add_argument("--find-lr", type=int, choices=[1, 2], metavar="STAGE", help="search a learning rate, no more")
@@ -83,7 +86,14 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 def add_stage_flags(parser: argparse.ArgumentParser) -> None:
     shared = parser.add_argument_group("all stages")
     first = STAGES[""]
-    shared.add_argument("--stages", type=int, choices=[1, 2, 3], default=2, help="how many to run")
+    shared.add_argument(
+        "--stages",
+        type=int,
+        nargs="+",
+        choices=[1, 2, 3],
+        default=[1, 2],
+        help="to run, but for those that the checkpoint to start from has been through",
+    )
     shared.add_argument("--label-smoothing", type=float, default=first.label_smoothing)
     shared.add_argument("--attention-weight", type=float, default=first.attention_weight, help="doubly stochastic term")
     shared.add_argument("--gradient-clip", type=float, default=first.gradient_clip)
@@ -92,7 +102,7 @@ def add_stage_flags(parser: argparse.ArgumentParser) -> None:
         "--teacher-forcing", type=float, default=first.teacher_forcing, help="its share in the last epoch"
     )
     shared.add_argument("--averaging", type=float, default=first.averaging, help="decay of the weights' moving average")
-    shared.add_argument("--patience", type=int, help="stop a stage after so many epochs without a better BLEU-4")
+    shared.add_argument("--patience", type=int, help="stop a stage after so many epochs without a better score")
     groups = {}
     for prefix, settings in STAGES.items():
         groups[prefix] = stage = parser.add_argument_group(TITLES[prefix])
@@ -114,19 +124,19 @@ def add_stage_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_stages(arguments: argparse.Namespace) -> list[StageSettings]:
-    """The settings of the stages to run."""
+def read_stages(arguments: argparse.Namespace) -> dict[int, StageSettings]:
+    """The settings of the stages to run, by their numbers."""
     shared = {name: getattr(arguments, name) for name in SHARED}
     special = {
         "": {},
         "stage2_": {"trained_blocks": arguments.trained_blocks, "smallest_crop": arguments.smallest_crop},
         "stage3_": {"samples": arguments.samples, "bleu_reward": arguments.bleu_reward},
     }
-    stages = [
-        StageSettings(**shared, **{name: getattr(arguments, prefix + name) for name in OWN}, **special[prefix])
-        for prefix in STAGES
-    ]
-    return stages[: arguments.stages]
+    return {
+        number: StageSettings(**shared, **{name: getattr(arguments, prefix + name) for name in OWN}, **special[prefix])
+        for number, prefix in enumerate(STAGES, start=1)
+        if number in arguments.stages
+    }
 
 
 def read_run(arguments: argparse.Namespace) -> Run:
@@ -138,6 +148,7 @@ def read_run(arguments: argparse.Namespace) -> Run:
         seed=arguments.seed,
         command=shlex.join(["python", "train.py", *sys.argv[1:]]),
         start=arguments.start,
+        score_test=arguments.score_test,
         resume=arguments.resume,
         save_every=arguments.save_every,
         devices=arguments.devices,
@@ -174,10 +185,11 @@ def main() -> int:
     # What it tells besides warnings is of no use here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
-        dataset = read_dataset(arguments.data)
-        print(dataset.describe())
+        datasets = [read_dataset(folder) for folder in arguments.data]
+        for dataset in datasets:
+            print(dataset.describe())
         schedule = Schedule(
-            dataset,
+            datasets,
             model,
             stages,
             run,

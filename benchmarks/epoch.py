@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +95,10 @@ def update(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor]) -
 def measure(data: Path, count: int, repeats: int) -> tuple[Row, float]:
     """Both ways on the first photos of the train split, and the seconds of caching."""
     model, info = load_model(DEFAULT_CHECKPOINT)
-    split = Split(read_dataset(data).split("train")[:count])
+    dataset = read_dataset(data)
+    split = Split([replace(dataset, splits={"train": dataset.split("train")[:count]})], "train")
     captions = split.ids(info.vocabulary)
-    task = CaptioningTask(model, info.vocabulary, StageSettings(batch_size=40), [], 1, 0).train()
+    task = CaptioningTask(model, info.vocabulary, StageSettings(batch_size=40), [], {}, 1, 0).train()
     with tempfile.TemporaryDirectory() as cache:
         started = time.perf_counter()
         features = cached_features(Path(cache), model, split.photos, mirror=False)

@@ -1,7 +1,7 @@
 """What a checkpoint's training record may hold, so that its readers find in each place what belongs there."""
 
 # Beyond what any training writes; a page that shows the record can still be drawn.
-MOST_NAMES = 20
+MOST_NAMES = 40
 LARGEST_INTEGER = 2**53
 
 # A shape is a type, or several; a list of a shape and of how many there may be; or a dictionary of shapes by name. A
@@ -9,13 +9,16 @@ LARGEST_INTEGER = 2**53
 _NUMBER = (int, float)
 _EPOCH = {...: _NUMBER}
 _SCORE = {"beam_size": int, "bleu": [_NUMBER, 4], ...: _NUMBER}
+_SCORES = {...: [_SCORE, 20]}
+_SIZES = {"name": str, "train": int, "dev": int, "test": int}
+_RUN = {"seed": int, "command": str, "versions": {...: str}}
+# Records of one data set alone have it as `dataset`, and its `scores` and what is of the run beside it.
 _RECORD = {
-    "dataset": {"name": str, "train": int, "dev": int, "test": int},
-    "seed": int,
-    "command": str,
-    "versions": {...: str},
-    "stages": [{"stage": int, "epochs": [_EPOCH, 1000]}, 20],
-    "scores": {...: [_SCORE, 20]},
+    "datasets": [{**_SIZES, "scores": _SCORES}, 20],
+    "stages": [{**_RUN, "stage": int, "epochs": [_EPOCH, 1000]}, 20],
+    "dataset": _SIZES,
+    "scores": _SCORES,
+    **_RUN,
 }
 
 _Shape = type | tuple | list | dict
@@ -28,6 +31,11 @@ def check_record(record: object) -> None:
         ValueError: it has not; the message says where.
     """
     _check(record, _RECORD, "training")
+
+
+def data_sets(record: dict) -> list[dict]:
+    """What a record says of each data set: `name`, the sizes `train`, `dev` and `test`, and `scores` by split."""
+    return record.get("datasets") or [{**record.get("dataset", {}), "scores": record.get("scores", {})}]
 
 
 def _check(value: object, shape: _Shape, place: str) -> None:

@@ -224,12 +224,13 @@ def test_a_photo_that_vanishes_before_it_is_trained_on_is_told_by_its_name(liste
     monkeypatch.setenv("PATH", "/nowhere")
     run = Run(tmp_path / "model.safetensors", tmp_path / "run", tmp_path / "cache", seed=0, command="")
     stage = StageSettings(epochs=1, batch_size=4, trained_blocks=blocks)
-    schedule = Schedule(listed, TINY, [stage], run, min_frequency=1)
+    schedule = Schedule([listed], TINY, {1: stage}, run, min_frequency=1)
     with refused(ImageError, ".jpg"):
         schedule.train()
     # Read again it is left out, and the next run goes through.
-    Schedule(read_dataset(tmp_path), TINY, [stage], replace(run, folder=tmp_path / "next"), min_frequency=1).train()
-    assert len(read_info(run.output).training["scores"]["test"]) == 3
+    again = replace(run, folder=tmp_path / "next", score_test=True)
+    Schedule([read_dataset(tmp_path)], TINY, {1: stage}, again, min_frequency=1).train()
+    assert len(read_info(run.output).training["datasets"][0]["scores"]["test"]) == 3
 
 
 def test_a_photo_that_vanishes_before_it_is_scored_is_told_by_its_name(listed, captioner):

@@ -20,17 +20,18 @@ from safetensors.torch import load_file
 import train as train_command
 from captioning import Captioner
 from captioning.checkpoint import read_info
+from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
 from captioning.model.model import load_model
 from captioning.training.settings import StageSettings
 from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT
-from tests.helpers import make_kaggle
+from tests.helpers import make_kaggle, make_photos
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
 SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4"]
-STAGES = ["--stages", "3", "--epochs", "2", "--schedule", "one-cycle", "--mirror", "--averaging", "0.5"]
+STAGES = ["--stages", "1", "2", "3", "--epochs", "2", "--schedule", "one-cycle", "--mirror", "--averaging", "0.5"]
 STAGES += ["--teacher-forcing", "0.5", "--patience", "2"]
 STAGES += ["--stage2-epochs", "2", "--stage2-batch-size", "4", "--trained-blocks", "2", "--smallest-crop", "0.8"]
 STAGES += ["--stage3-epochs", "2", "--stage3-batch-size", "4", "--bleu-reward", "0.5"]
@@ -72,20 +73,22 @@ def trained(data, tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_writes_a_checkpoint_with_its_story(trained, data):
     info = read_info(trained / "model.safetensors")
-    assert info.training["dataset"] == {"name": "Flickr8k, Kaggle edition", "train": 18, "dev": 3, "test": 3}
+    [dataset] = info.training["datasets"]
+    scores = dataset.pop("scores")
+    assert dataset == {"name": "Flickr8k, Kaggle edition", "train": 18, "dev": 3, "test": 3}
     for number, stage in enumerate(info.training["stages"], start=1):
         assert stage["stage"] == number
         assert stage["settings"]["epochs"] == 2
         assert [epoch["epoch"] for epoch in stage["epochs"]] == [1, 2]
-        assert stage["epochs"][stage["best_epoch"] - 1]["bleu4"] == max(epoch["bleu4"] for epoch in stage["epochs"])
-        with (trained / "run" / f"metrics_stage{number}.csv").open() as file:
-            rows = list(csv.DictReader(file))
+        assert stage["epochs"][stage["best_epoch"] - 1]["score"] == max(epoch["score"] for epoch in stage["epochs"])
+        rows = table(trained / "run" / f"metrics_stage{number}.csv")
         assert [{name: float(value) for name, value in row.items()} for row in rows] == stage["epochs"]
         assert Image.open(trained / "run" / f"loss_stage{number}.png").size > (600, 400)
-    for split in ("dev", "test"):
-        assert [row["beam_size"] for row in info.training["scores"][split]] == [1, 3, 5]
-        assert all(row.keys() >= {"bleu", "cider", "rouge_l"} for row in info.training["scores"][split])
-    assert Image.open(trained / "run" / "beam_scores.png").size > (600, 400)
+    # The test split is read where that is asked for alone.
+    assert scores.keys() == {"dev"}
+    assert [row["beam_size"] for row in scores["dev"]] == [1, 3, 5]
+    assert all(row.keys() >= {"bleu", "cider", "rouge_l"} for row in scores["dev"])
+    assert Image.open(trained / "run" / "beam_scores_flickr8k_kaggle_edition.png").size > (600, 400)
     assert any((trained / "run" / "tensorboard" / "stage1").iterdir())
     assert Captioner.from_checkpoint(info.path)(data / "Images" / "0.png").text
 
@@ -155,10 +158,47 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
 @pytest.mark.slow
 def test_a_checkpoint_goes_on_with_the_stage_it_has_not_been_through(trained, data, tmp_path):
     first = trained / "run" / "stage1.safetensors"
-    run(train(data, tmp_path, *STAGES, "--stages", "2", "--start", str(first)))
+    run(train(data, tmp_path, *STAGES, "--stages", "1", "2", "--start", str(first)))
     assert not (tmp_path / "run" / "stage1.ckpt").exists()
     expected, found = (load_file(folder / "run" / "stage2.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_several_data_sets_are_learned_as_one_and_scored_each_on_its_own(data, tmp_path):
+    """Of the second, which has no test split, one photo is a dev photo of the first in another size."""
+    second = tmp_path / "second"
+    dev = read_dataset(data).split("dev")[0]
+    photos = make_photos(second, [f"{index}.png" for index in range(30, 36)])
+    for photo in photos:
+        # Noise of its own, for the photos of both data sets are made alike.
+        Image.open(photo).rotate(180).save(photo)
+    with Image.open(dev.photo) as photo:
+        photo.resize((96, 96)).save(photos[0], quality=80)
+    images = [
+        {"filename": photo.name, "split": "val" if place > 3 else "train", "sentences": [{"raw": "A zebra stands."}]}
+        for place, photo in enumerate(photos)
+    ]
+    (second / "dataset_second.json").write_text(json.dumps({"images": images}))
+    command = train(data, tmp_path, "--stages", "1", "3", "--epochs", "1", "--stage3-epochs", "1", "--score-test")
+    command[command.index(str(data)) + 1 : command.index(str(data)) + 1] = [str(second)]
+    out = run(command)
+    assert "1 of 4 train photos of dataset_second left out" in out
+    info = read_info(tmp_path / "model.safetensors")
+    assert "zebra" in info.vocabulary.words
+    first, other = info.training["datasets"]
+    assert (first["train"], first["dev"], other["train"], other["dev"], other["test"]) == (18, 3, 3, 2, 0)
+    assert (first["scores"].keys(), other["scores"].keys()) == ({"dev", "test"}, {"dev"})
+    stages = read_info(tmp_path / "run" / "stage3.safetensors").training["stages"]
+    assert [stage["stage"] for stage in stages] == [1, 3]
+    for stage in stages:
+        assert stage["epochs"][0].keys() >= {"bleu4", "bleu4_flickr8k_kaggle_edition", "cider_dataset_second", "score"}
+    assert {row["dataset"] for row in table(tmp_path / "run" / "beam_scores.csv")} == {first["name"], other["name"]}
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
@@ -227,7 +267,7 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
         "a rate that is none": train(data, tmp_path, "--dropout", "1.5"),
         "a flag that is none": train(data, tmp_path, "--nonsense"),
         "more blocks than there are": train(data, tmp_path, "--trained-blocks", "20"),
-        "no comparison": train(data, tmp_path, "--stages", "3", "--samples", "1"),
+        "no comparison": train(data, tmp_path, "--stages", "1", "3", "--samples", "1"),
         "no word vectors": train(data, tmp_path, "--word-vectors", str(tmp_path / "nowhere.txt")),
         "a file that is no word vectors": train(data, tmp_path, "--word-vectors", str(tmp_path / "vectors.txt")),
         "no device": train(data, tmp_path, "--devices", "0"),
@@ -235,6 +275,7 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
         "a cache that cannot be written": train(data, tmp_path, "--cache", "/proc/cache"),
         "no checkpoint to start from": train(data, tmp_path, "--start", str(tmp_path / "nowhere.safetensors")),
         "a checkpoint that is through": train(data, tmp_path, "--start", str(trained / "run" / "stage2.safetensors")),
+        "a data set twice": [*train(data, tmp_path), "--data", str(data), str(data)],
         "no stage before": train(data, tmp_path, "--find-lr", "2"),
     }
     for what, command in cases.items():
@@ -266,7 +307,7 @@ def test_the_default_checkpoints_settings_are_the_files(captioner):
     stages = train_command.read_stages(parser.parse_args(["--data", "flickr8k"]))
     recorded = [stage["settings"] for stage in captioner.info.training["stages"]]
     assert len(recorded) == len(stages)
-    for settings, stage in zip(recorded, stages, strict=True):
+    for settings, stage in zip(recorded, stages.values(), strict=True):
         # Settings that came later are missing from older records, and stood at their defaults.
         assert asdict(StageSettings(**settings)) == asdict(stage)
     assert captioner.info.config.encoder == "tf_efficientnet_lite2"

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -44,9 +45,24 @@ class CaptionDataset:
     without_photo: int
     without_captions: int
 
+    @property
+    def key(self) -> str:
+        """The name as an identifier, for columns of tables."""
+        return re.sub(r"\W+", "_", self.name.lower()).strip("_")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many photos each split has."""
+        return {split: len(self.splits[split]) for split in SPLITS}
+
+    @property
+    def about(self) -> dict[str, str | int]:
+        """What a training record says of it: its name and how many photos each split has."""
+        return {"name": self.name, **self.sizes}
+
     def describe(self) -> str:
         """One sentence: what was read and what was left out."""
-        sizes = " / ".join(f"{len(self.splits[split]):,}" for split in SPLITS)
+        sizes = " / ".join(f"{size:,}" for size in self.sizes.values())
         dropped = f"{self.without_photo} left out for want of a photo, {self.without_captions} for want of a caption"
         return f"{self.name}: {sizes} photos in {' / '.join(SPLITS)}; {dropped}."
 

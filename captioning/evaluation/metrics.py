@@ -1,10 +1,10 @@
 """Scores of generated captions against reference captions, and of captions by themselves."""
 
 import contextlib
-import io
+import math
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -34,26 +34,50 @@ def bleu(captions: Captions, references: References) -> list[float]:
         return [100 * float(score) for score in corpus_bleu(references, captions, _WEIGHTS)]
 
 
-def consensus(captions: Captions, references: References) -> dict[str, float]:
-    """CIDEr, ROUGE-L and, where Java is found, METEOR, each times 100, as the COCO evaluation computes them.
-
-    CIDEr's document frequencies are those of these references (Vedantam et al., 2015).
+def cider(captions: Captions, references: References) -> float:
+    """CIDEr times 100, with document frequencies of these references (Vedantam et al., 2015).
 
     Args:
         captions, references: as for `bleu`.
     """
+    return float(100 * cider_scores(captions, references).mean())
+
+
+def cider_scores(captions: Captions, references: References) -> np.ndarray:
+    """CIDEr of each caption (photos,), 1 where `cider` says 100."""
     from pycocoevalcap.cider.cider import Cider
+
+    return Cider().compute_score(*_as_texts(captions, references))[1]
+
+
+def consensus(captions: Captions, references: References) -> dict[str, float]:
+    """CIDEr, ROUGE-L and, where Java is found, METEOR, each times 100, as the COCO evaluation computes them.
+
+    Args:
+        captions, references: as for `bleu`.
+    """
     from pycocoevalcap.rouge.rouge import Rouge
 
-    found = {index: [" ".join(caption)] for index, caption in enumerate(captions)}
+    wanted, found = _as_texts(captions, references)
+    scores = {
+        "cider": cider(captions, references),
+        "rouge_l": 100 * float(Rouge().compute_score(wanted, found)[0]),
+    }
+    return scores | _meteor(wanted, found) if shutil.which("java") else scores
+
+
+def geometric_mean(scores: Collection[float]) -> float:
+    """The mean that one percent more of any score raises alike; 0 where a score is 0."""
+    return math.prod(scores) ** (1 / len(scores))
+
+
+def _as_texts(captions: Captions, references: References) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """References and captions as the COCO evaluation reads them."""
     wanted = {index: [" ".join(caption) for caption in photo] for index, photo in enumerate(references)}
-    scorers = {"cider": Cider(), "rouge_l": Rouge()}
-    with contextlib.redirect_stdout(io.StringIO()):
-        scores = {name: 100 * float(scorer.compute_score(wanted, found)[0]) for name, scorer in scorers.items()}
-    return scores | _meteor(found, wanted) if shutil.which("java") else scores
+    return wanted, {index: [" ".join(caption)] for index, caption in enumerate(captions)}
 
 
-def _meteor(found: dict[int, list[str]], wanted: dict[int, list[str]]) -> dict[str, float]:
+def _meteor(wanted: dict[int, list[str]], found: dict[int, list[str]]) -> dict[str, float]:
     """METEOR; nothing where what is called Java does not run."""
     from pycocoevalcap.meteor.meteor import Meteor
 

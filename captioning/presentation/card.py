@@ -6,6 +6,7 @@ from pathlib import Path
 
 from captioning.checkpoint import CheckpointInfo
 from captioning.inference.captioner import Captioner
+from captioning.record import data_sets
 
 # Columns of an epoch table that are no curve of their own.
 _NOT_CURVES = ("epoch", "seconds")
@@ -15,6 +16,7 @@ _NAMES = {
     "valid_loss": "Dev loss",
     "top5": "Top-5 accuracy",
     "bleu4": "BLEU-4",
+    "score": "Score",
     "seconds": "Seconds",
     "cider": "CIDEr",
     "rouge_l": "ROUGE-L",
@@ -28,13 +30,17 @@ _NAMES = {
 
 def describe_scores(info: CheckpointInfo) -> str:
     """What a presenter wants to know of a checkpoint, in a line."""
-    scores = info.training.get("scores", {})
+    lines = [line for dataset in data_sets(info.training) if (line := _scores_in_a_line(dataset))]
+    return "; ".join(lines) or "Not scored yet: see python -m captioning evaluate."
+
+
+def _scores_in_a_line(dataset: dict) -> str:
     for split in ("test", "dev"):
-        rows = [row for row in scores.get(split, []) if len(row.get("bleu", [])) >= 4]
+        rows = [row for row in dataset.get("scores", {}).get(split, []) if len(row.get("bleu", [])) >= 4]
         if rows:
             widths = " · ".join(f"{row['bleu'][3]:.1f} at beam {row.get('beam_size')}" for row in rows)
-            return f"BLEU-4 on the {split} split: {widths}"
-    return "Not scored yet: see python -m captioning evaluate."
+            return f"BLEU-4 on the {split} split of {dataset.get('name', 'its data set')}: {widths}"
+    return ""
 
 
 def describe_model(captioner: Captioner) -> dict[str, str]:
@@ -55,17 +61,20 @@ def describe_model(captioner: Captioner) -> dict[str, str]:
 
 def describe_training(info: CheckpointInfo) -> dict[str, str]:
     """What its training record says of data and versions; what is not there is left out."""
-    record = info.training
-    dataset = record.get("dataset", {})
-    sizes = [f"{dataset[split]:,} {split}" for split in ("train", "dev", "test") if split in dataset]
-    versions = [f"{name} {version}" for name, version in record.get("versions", {}).items()]
+    # Older records have what is of the run beside the stages.
+    runs = [{**info.training, **stage} for stage in info.training.get("stages", [])] or [info.training]
     facts = {
-        "Data": ", ".join([dataset.get("name", ""), *sizes]).strip(", "),
-        "Seed": str(record.get("seed", "")),
-        "Versions": ", ".join(versions),
-        "Command": record.get("command", ""),
+        "Data": [_photos(dataset) for dataset in data_sets(info.training)],
+        "Seed": [str(run.get("seed", "")) for run in runs],
+        "Versions": [", ".join(map(" ".join, run.get("versions", {}).items())) for run in runs],
+        "Command": [run.get("command", "") for run in runs],
     }
-    return {name: fact for name, fact in facts.items() if fact}
+    return {name: "; ".join(dict.fromkeys(filter(None, found))) for name, found in facts.items() if any(found)}
+
+
+def _photos(dataset: dict) -> str:
+    sizes = [f"{dataset[split]:,} {split}" for split in ("train", "dev", "test") if split in dataset]
+    return ", ".join([dataset.get("name", ""), *sizes]).strip(", ")
 
 
 @dataclass(frozen=True)
@@ -112,16 +121,20 @@ def _curves(epochs: list[dict], table: list[dict]) -> list[Curve]:
 
 
 def score_table(info: CheckpointInfo) -> list[dict]:
-    """A row for each split and beam width that was scored."""
-    rows = []
-    for split, scores in info.training.get("scores", {}).items():
-        for score in scores:
-            row = {"Split": split, "Beam width": str(score.get("beam_size", ""))}
-            row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.get("bleu", []), start=1)}
-            others = {key: value for key, value in score.items() if key not in ("beam_size", "bleu", "seconds")}
-            row |= {_named(key): _shown(value) for key, value in others.items() if isinstance(value, int | float)}
-            rows.append(row)
-    return rows
+    """A row for each data set, split and beam width that was scored."""
+    return [
+        {"Data set": dataset.get("name", ""), "Split": split, **_score_row(score)}
+        for dataset in data_sets(info.training)
+        for split, scores in dataset.get("scores", {}).items()
+        for score in scores
+    ]
+
+
+def _score_row(score: dict) -> dict[str, str]:
+    row = {"Beam width": str(score.get("beam_size", ""))}
+    row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.get("bleu", []), start=1)}
+    others = {key: value for key, value in score.items() if key not in ("beam_size", "bleu", "seconds")}
+    return row | {_named(key): _shown(value) for key, value in others.items() if isinstance(value, int | float)}
 
 
 def describe_limits(path: Path) -> str:

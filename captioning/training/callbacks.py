@@ -52,14 +52,15 @@ class EpochTable(Callback):
         self._since = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
-        names = (task.measure, "valid_loss", "top5", "bleu4")
+        names = (task.measure, "valid_loss", "top5", *task.dev_scores)
         metrics = {name: round(float(trainer.callback_metrics[name]), 4) for name in names}
         self.rows.append({"epoch": trainer.current_epoch + 1, **metrics, "seconds": round(self._elapsed(), 1)})
         self._seconds = 0.0
         # The progress bar leaves the cursor at the end of its line.
         trainer.print()
-        trainer.print("".join(f"{name:>12}" for name in self.rows[0]))
-        trainer.print("".join(f"{value:>12}" for value in self.rows[-1].values()), flush=True)
+        widths = [max(12, len(name) + 2) for name in self.rows[0]]
+        for cells in (self.rows[0], self.rows[-1].values()):
+            trainer.print("".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)), flush=True)
         if trainer.is_global_zero:
             write_table(self.path, self.rows)
 
@@ -93,7 +94,7 @@ class KeepBest(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
         rows = self.table.rows
-        if rows[-1]["bleu4"] < max(row["bleu4"] for row in rows):
+        if rows[-1]["score"] < max(row["score"] for row in rows):
             return
         self.record["stages"][-1] |= {"epochs": rows, "best_epoch": rows[-1]["epoch"]}
         if trainer.is_global_zero:

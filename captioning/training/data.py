@@ -8,7 +8,7 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from captioning.data.datasets import Example
+from captioning.data.datasets import CaptionDataset
 from captioning.data.features import cached_features
 from captioning.data.loaders import (
     FeatureDataset,
@@ -25,15 +25,23 @@ from captioning.vocabulary import Vocabulary, tokenize
 
 
 class Split:
-    """A split as training reads it.
+    """A split as training reads it: the same one of several data sets, one after the other.
 
     Attributes:
         photos: the files.
         tokens: for each photo its tokenized captions.
         may_mirror: for each photo whether its mirror image is as true.
+        places: for each data set, by its key, the places of its photos.
+
+    Raises:
+        DatasetError: it is empty in one of them.
     """
 
-    def __init__(self, examples: Sequence[Example]):
+    def __init__(self, datasets: Sequence[CaptionDataset], name: str):
+        examples, self.places = [], {}
+        for dataset in datasets:
+            self.places[dataset.key] = range(len(examples), len(examples) + len(dataset.split(name)))
+            examples += dataset.split(name)
         self.photos = [example.photo for example in examples]
         self.tokens = [[tokenize(caption) for caption in example.captions] for example in examples]
         self.may_mirror = [not mentions_side(captions) for captions in self.tokens]

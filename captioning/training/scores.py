@@ -1,53 +1,67 @@
-"""The end of a run: every stage's best epoch and their mean scored on dev, and the best of all on test."""
+"""The end of a run: every stage's best epoch and their mean scored on dev, and the best of all written."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.data.datasets import CaptionDataset
 from captioning.evaluation.evaluate import evaluate, score_table
+from captioning.evaluation.metrics import geometric_mean
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.model.model import load_model, save_model
 from captioning.training.callbacks import write_table
-from captioning.training.run import check_output
+from captioning.training.run import Run, check_output
 from captioning.visualize.curves import plot_beam_scores
 
 BEAM_SIZES = (1, 3, 5)
 
 
-def score_stages(stages: Sequence[Path], dataset: CaptionDataset, output: Path, folder: Path) -> None:
-    """Choose the checkpoint with the best BLEU-4 on dev, averaged over the beam widths, and write it with its scores.
+def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run: Run) -> None:
+    """Choose the checkpoint that scores best on the dev splits, and write it with its scores to the run's output.
 
-    The mean of the last two stages' weights is a candidate too: the later one started from the earlier, and between
-    the two lie weights that have something of both (Wortsman et al., 2022, *Model soups*).
+    As in training, the geometric mean of BLEU-4 and CIDEr is compared, over the data sets and the beam widths. The mean
+    of the last two stages' weights is a candidate too: the later one started from the earlier, and between the two lie
+    weights that have something of both (Wortsman et al., 2022, *Model soups*). The mean (`mean.safetensors`), a table
+    (`beam_scores.csv`) and plots (`beam_scores_….png`) go into the run's folder.
 
     Args:
         stages: a checkpoint for each, and the one that they started from if there was one.
-        dataset: to score them on.
-        output: the checkpoint to write.
-        folder: where the mean, a table (`beam_scores.csv`) and a plot (`beam_scores.png`) go.
+        datasets: to score them on.
+        run: places, and whether test splits are scored too.
 
     Raises:
         CheckpointError: a checkpoint cannot be written, or another run has written one there meanwhile.
     """
     if len(stages) > 1:
-        stages = [*stages, _write_mean(stages[-2], stages[-1], folder / "mean.safetensors")]
-    on_dev = {path: _score(path, dataset, "dev") for path in stages}
-    best = max(stages, key=lambda path: sum(row["bleu"][3] for row in on_dev[path]))
-    scores = {"dev": on_dev[best], "test": _score(best, dataset, "test")}
-    rows = [
-        {"split": split, "beam_size": row["beam_size"]}
+        stages = [*stages, _write_mean(stages[-2], stages[-1], run.folder / "mean.safetensors")]
+    on_dev = {path: [_score(path, dataset, "dev") for dataset in datasets] for path in stages}
+    best = max(stages, key=lambda path: _mean_score(on_dev[path]))
+    scores = [{"dev": rows} for rows in on_dev[best]]
+    for dataset, of_dataset in zip(datasets, scores, strict=True):
+        if run.score_test and dataset.splits["test"]:
+            of_dataset["test"] = _score(best, dataset, "test")
+        plot_beam_scores(of_dataset, run.folder / f"beam_scores_{dataset.key}.png")
+    write_table(run.folder / "beam_scores.csv", _table(datasets, scores))
+    check_output(run.output)
+    model, info = load_model(best)
+    described = [{**dataset.about, "scores": found} for dataset, found in zip(datasets, scores, strict=True)]
+    save_model(run.output, model, info.vocabulary, {**info.training, "datasets": described})
+    print(f"{best.stem}, the best on dev, is written to {run.output}.")
+
+
+def _mean_score(on_datasets: Sequence[Sequence[dict]]) -> float:
+    return geometric_mean([score for rows in on_datasets for row in rows for score in (row["bleu"][3], row["cider"])])
+
+
+def _table(datasets: Sequence[CaptionDataset], scores: Sequence[dict[str, list[dict]]]) -> list[dict]:
+    return [
+        {"dataset": dataset.name, "split": split, "beam_size": row["beam_size"]}
         | {f"bleu{order}": value for order, value in enumerate(row["bleu"], start=1)}
         | {name: value for name, value in row.items() if name not in ("beam_size", "bleu")}
-        for split, found in scores.items()
-        for row in found
+        for dataset, of_dataset in zip(datasets, scores, strict=True)
+        for split, rows in of_dataset.items()
+        for row in rows
     ]
-    write_table(folder / "beam_scores.csv", rows)
-    plot_beam_scores(scores, folder / "beam_scores.png")
-    check_output(output)
-    model, info = load_model(best)
-    save_model(output, model, info.vocabulary, {**info.training, "scores": scores})
-    print(f"{best.stem}, the best on dev, is written to {output}.")
 
 
 def _write_mean(first: Path, second: Path, path: Path) -> Path:
@@ -65,5 +79,5 @@ def _score(path: Path, dataset: CaptionDataset, split: str) -> list[dict]:
     captioner = Captioner.from_checkpoint(path)
     scores = evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
     rows = [score.as_dict() for score in scores]
-    print(f"{path.stem} on {split}:\n{score_table(rows)}", flush=True)
+    print(f"{path.stem} on the {split} split of {dataset.name}:\n{score_table(rows)}", flush=True)
     return rows

@@ -19,7 +19,7 @@ class StageSettings:
         mirror: train on mirror images too, but for photos whose captions speak of left or right.
         teacher_forcing: how likely a word is read from the caption in the last epoch, falling from 1 in the first.
         averaging: decay of the exponential moving average of the weights that is scored and kept; 0 averages nothing.
-        patience: epochs without a better BLEU-4 after which the stage ends; None for no such end.
+        patience: epochs without a better score after which the stage ends; None for no such end.
         trained_blocks: how many of the encoder's last blocks are trained; with 0 its features come from the cache.
         smallest_crop: with trained blocks, the least share of a photo's area that a random crop keeps.
         samples: captions sampled a photo in self-critical training; with 0 it is the references that are learned.

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from captioning.config import ModelConfig
 from captioning.data.datasets import CaptionDataset
+from captioning.data.held_out import without_held_out
 from captioning.data.loaders import ResumableLoader
 from captioning.errors import CheckpointError, DatasetError
 from captioning.model.model import CaptioningModel, load_model, save_model
@@ -38,6 +39,12 @@ from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.visualize.curves import plot_epochs, plot_learning_rates
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, read_word_vectors
 
+VERSIONS = {
+    "python": platform.python_version(),
+    "torch": torch.__version__,
+    "lightning": lightning.__version__,
+}
+
 
 @dataclass(frozen=True)
 class Embedding:
@@ -53,9 +60,9 @@ class Schedule:
     Everything that can be checked before the first epoch is checked when it is made.
 
     Args:
-        dataset: with train, dev and test splits.
+        datasets: one or several to learn from as one, each with train and dev splits.
         config: of the model; the embedding's size gives way to that of word vectors.
-        stages: settings of the first, second and third stage, as many as are asked for.
+        stages: for each stage to train, by its number, its settings.
         run: places and devices.
         min_frequency: words that are rarer in the train captions become <unk>.
         embedding: what words start from.
@@ -68,35 +75,37 @@ class Schedule:
 
     def __init__(
         self,
-        dataset: CaptionDataset,
+        datasets: Sequence[CaptionDataset],
         config: ModelConfig,
-        stages: Sequence[StageSettings],
+        stages: Mapping[int, StageSettings],
         run: Run,
         *,
         min_frequency: int = 5,
         embedding: Embedding | None = None,
     ):
-        self.dataset, self.stages, self.run = dataset, stages, run
+        self.stages, self.run = stages, run
         self.embedding = embedding or Embedding()
         check_writable(run)
-        self._train, self._dev = Split(dataset.split("train")), Split(dataset.split("dev"))
-        # Read at the end alone; an empty one is better known now.
-        dataset.split("test")
+        self.datasets = _learned_as_one(datasets)
+        self._train, self._dev = Split(self.datasets, "train"), Split(self.datasets, "dev")
         self._seed()
         if run.start:
             self._model, info = load_model(run.start)
             self.vocabulary = info.vocabulary
-            self._record = {name: value for name, value in info.training.items() if name != "scores"}
+            # What it said of other data sets and of scores on them is not true of what comes now.
+            self._record = {key: value for key, value in info.training.items() if key not in ("dataset", "scores")}
         else:
             self.vocabulary = _frequent_words(self._train, min_frequency)
             self._model = self._new_model(config)
-            self._record = self._new_record(min_frequency)
-        self.first = len(self._record["stages"]) + 1
-        if self.first > len(stages):
-            raise CheckpointError(f"{run.start} has been through {self.first - 1} stages: ask for more with --stages.")
-        check_stages(stages, self._model, len(self._train.photos), run)
+            self._record = {"min_frequency": min_frequency, "stages": []}
+        self._record["datasets"] = [dataset.about for dataset in self.datasets]
+        through = {stage["stage"] for stage in self._record["stages"]}
+        self.numbers = [number for number in sorted(stages) if number not in through]
+        if not self.numbers:
+            raise CheckpointError(f"{run.start} has been through these stages: ask for another with --stages.")
+        check_stages([stages[number] for number in self.numbers], self._model, len(self._train.photos), run)
         # Lightning looks for the devices when a trainer is made.
-        self._is_first_process = make_trainer(stages[0], run).is_global_zero
+        self._is_first_process = make_trainer(stages[self.numbers[0]], run).is_global_zero
 
     def train(self) -> None:
         """Train the stages that are not through yet, and write the best checkpoint of all, scored.
@@ -105,18 +114,17 @@ class Schedule:
             CheckpointError: there is no run to resume or one in the way, or results cannot be written.
             Stopped: Ctrl-C was pressed, and the state is saved.
         """
-        numbers = range(self.first, len(self.stages) + 1)
         with sole_writer(self.run) if self._is_first_process else nullcontext():
             check_unfinished(self.run)
             if self._is_first_process:
                 check_same(self.run, self._made_with())
-            for number in numbers:
+            for number in self.numbers:
                 if not self.run.loss_plot(number).exists():
                     self._fit(number)
             if self._is_first_process:
                 candidates = [self.run.start] if self.run.start else []
-                candidates += [self.run.best(number) for number in numbers]
-                score_stages(candidates, self.dataset, self.run.output, self.run.folder)
+                candidates += [self.run.best(number) for number in self.numbers]
+                score_stages(candidates, self.datasets, self.run)
 
     def find_learning_rate(self, number: int) -> tuple[float | None, Path]:
         """Train on batches at rising learning rates (Smith, 2017), and draw the loss against them.
@@ -127,7 +135,7 @@ class Schedule:
         Raises:
             CheckpointError: the stage is none of this run's, or the one before it has not been trained.
         """
-        if not self.first <= number <= len(self.stages):
+        if number not in self.numbers:
             raise CheckpointError(f"Stage {number} is none that this run would train: see --start and --stages.")
         task = self._task(number)
         task.model.train()
@@ -142,7 +150,15 @@ class Schedule:
         """Train one stage, from its beginning or from where it was interrupted."""
         run, task = self.run, self._task(number)
         settings, table = task.settings, EpochTable(run.table(number))
-        self._record["stages"].append({"stage": number, "command": run.command, "settings": asdict(settings)})
+        self._record["stages"].append(
+            {
+                "stage": number,
+                "command": run.command,
+                "seed": run.seed,
+                "versions": VERSIONS,
+                "settings": asdict(settings),
+            }
+        )
         print(f"Stage {number}: {settings.epochs} epochs, {settings.trained_blocks} blocks of the encoder trained.")
         with Interrupt() as interrupt:
             callbacks = [
@@ -152,7 +168,7 @@ class Schedule:
                 SaveState(run.state(number), run.save_every, lambda: interrupt.asked),
             ]
             if settings.patience:
-                callbacks.append(EarlyStopping("bleu4", mode="max", patience=settings.patience))
+                callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
             trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
             loaders = self._loaders(task, trainer)
             # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
@@ -169,17 +185,19 @@ class Schedule:
 
     def _task(self, number: int) -> CaptioningTask:
         """A stage ready to train, from the model that the stage before it left."""
-        if number > self.first:
-            self._model, info = load_model(self.run.best(number - 1))
+        place = self.numbers.index(number)
+        if place:
+            self._model, info = load_model(self.run.best(self.numbers[place - 1]))
             self._record = info.training
         self._seed()
-        settings = self.stages[number - 1]
+        settings = self.stages[number]
         blocks = self._model.encoder.block_count
         self._model.encoder.unfreeze(range(blocks - settings.trained_blocks, blocks))
         self._model.decoder.embedding.requires_grad_(not self.embedding.frozen)
         photos_a_step = settings.batch_size * self.run.devices * self.run.num_nodes
         steps = math.ceil(len(self._train.photos) / photos_a_step)
-        arguments = (self._model, self.vocabulary, settings, self._dev.tokens, steps, self.run.seed)
+        dev = (self._dev.tokens, self._dev.places)
+        arguments = (self._model, self.vocabulary, settings, *dev, steps, self.run.seed)
         if settings.samples:
             return SelfCriticalTask(*arguments, train_captions=self._train.ids(self.vocabulary))
         return CaptioningTask(*arguments)
@@ -194,11 +212,15 @@ class Schedule:
         """What a state of this run fits to, setting by setting."""
         stages = {
             f"stage {number} {name}": value
-            for number, settings in enumerate(self.stages, start=1)
+            for number, settings in self.stages.items()
             for name, value in asdict(settings).items()
         }
         words = hashlib.sha256("\n".join(self.vocabulary.words).encode()).hexdigest()
-        photos = {f"{split} split": len(examples) for split, examples in self.dataset.splits.items()}
+        photos = {
+            f"{split} split of {dataset.name}": size
+            for dataset in self.datasets
+            for split, size in dataset.sizes.items()
+        }
         return {**asdict(self._model.config), "vocabulary": words, "seed": self.run.seed, **photos, **stages}
 
     def _seed(self) -> None:
@@ -214,19 +236,25 @@ class Schedule:
         model.decoder.embedding.weight.data.copy_(torch.from_numpy(vectors))
         return model
 
-    def _new_record(self, min_frequency: int) -> dict:
-        sizes = {split: len(examples) for split, examples in self.dataset.splits.items()}
-        return {
-            "dataset": {"name": self.dataset.name, **sizes},
-            "seed": self.run.seed,
-            "min_frequency": min_frequency,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "lightning": lightning.__version__,
-            },
-            "stages": [],
-        }
+
+def _learned_as_one(datasets: Sequence[CaptionDataset]) -> list[CaptionDataset]:
+    """The data sets, with no photo left in one's train split that another holds out.
+
+    Raises:
+        DatasetError: two have the same name.
+        ImageError: a photo cannot be read.
+    """
+    if len(datasets) == 1:
+        return list(datasets)
+    names = [dataset.key for dataset in datasets]
+    if len(set(names)) < len(names):
+        raise DatasetError(f"Two of the data sets have one name ({', '.join(names)}): name each of them once.")
+    apart = without_held_out(datasets)
+    for before, after in zip(datasets, apart, strict=True):
+        count, photos = before.sizes["train"] - after.sizes["train"], before.sizes["train"]
+        if count:
+            print(f"{count} of {photos:,} train photos of {before.name} left out: another data set holds them out.")
+    return apart
 
 
 def _frequent_words(split: Split, min_frequency: int) -> Vocabulary:

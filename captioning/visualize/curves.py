@@ -13,7 +13,7 @@ BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
 
 def plot_epochs(rows: Sequence[Mapping], path: Path) -> None:
-    """Draw the table of a stage: what was learned from above, BLEU-4 on dev below, the best epoch marked.
+    """Draw the table of a stage: what was learned from above, the scores on dev below, the best epoch marked.
 
     Raises:
         OSError: the picture cannot be written.
@@ -24,13 +24,15 @@ def plot_epochs(rows: Sequence[Mapping], path: Path) -> None:
     measure = "train_loss" if "train_loss" in rows[0] else "reward"
     for name, color in ((measure, BLUE), ("valid_loss", ORANGE)):
         upper.plot(epochs, [row[name] for row in rows], "o-", color=color, label=name.replace("_", " "))
-    lower.plot(epochs, [row["bleu4"] for row in rows], "o-", color=GREEN)
-    best = max(rows, key=lambda row: (row["bleu4"], row["epoch"]))
+    for name, color in (("score", GREEN), ("bleu4", BLUE), ("cider", ORANGE)):
+        lower.plot(epochs, [row[name] for row in rows], "o-", color=color, label=name)
+    best = max(rows, key=lambda row: (row["score"], row["epoch"]))
     lower.annotate(
-        f"{best['bleu4']:.2f}", (best["epoch"], best["bleu4"]), (0, -14), textcoords="offset points", ha="center"
+        f"{best['score']:.2f}", (best["epoch"], best["score"]), (0, -14), textcoords="offset points", ha="center"
     )
     upper.legend(frameon=False)
-    lower.set(xlabel="epoch", ylabel="BLEU-4 on dev, greedy")
+    lower.legend(frameon=False)
+    lower.set(xlabel="epoch", ylabel="dev, greedy")
     lower.xaxis.get_major_locator().set_params(integer=True)
     _save(figure, [upper, lower], path)
 
