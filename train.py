@@ -24,7 +24,7 @@ from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.model.model import ModelConfig
 from captioning.training.interrupt import Stopped
-from captioning.training.run import Run
+from captioning.training.run import Run, is_begun
 from captioning.training.settings import StageSettings
 from captioning.training.stages import Embedding, Schedule
 
@@ -204,12 +204,9 @@ def main() -> int:
     except CaptioningError as error:
         print(error, file=sys.stderr)
         return 2
-    except Stopped:
-        resume = "" if run.resume else " --resume"
-        print(f"\nStopped and saved. To go on: {run.command}{resume}", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        print("\nStopped before the first step; run the same again.", file=sys.stderr)
+    except (Stopped, KeyboardInterrupt):
+        resume = " --resume" if is_begun(run) and not run.resume else ""
+        print(f"\nStopped, and what is done is saved. To go on: {run.command}{resume}", file=sys.stderr)
         return 130
     return 0
 

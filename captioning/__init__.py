@@ -5,7 +5,13 @@ caption = Captioner.from_checkpoint("checkpoints/flickr8k-efficientnet-lite2.saf
 print(caption.text)
 """
 
+import os
 from importlib import import_module
+
+# Threads of PyTorch that have nothing to do sleep instead of spinning, which would take the cores from all others. Read
+# when PyTorch is loaded; what the user has set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 # Loaded when they are asked for: torch alone takes a second, and a command that only explains itself needs none of it.
 _HOMES = {

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -138,7 +139,7 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
         _, error = process.communicate()
         if number == signal.SIGINT:
             assert process.returncode == 130
-            assert error.splitlines()[-1].startswith("Stopped and saved. To go on: python train.py")
+            assert error.splitlines()[-1].startswith("Stopped, and what is done is saved. To go on: python train.py")
         assert not (tmp_path / "model.safetensors").exists()
     run(train(data, tmp_path, *STAGES, "--resume"))
     for number in (1, 2, 3):
@@ -153,6 +154,31 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
         assert expected == found
     expected, found = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_them(tmp_path):
+    names = [f"{index}.png" for index in range(400)]
+    make_photos(tmp_path / "Images", names)
+    rows = [f"{name},A dog runs on the grass ." for name in names]
+    (tmp_path / "captions.txt").write_text("\n".join(["image,caption", *rows]))
+    process = start([*train(tmp_path, tmp_path), "--image-size", "256"])
+
+    def cached() -> list[np.ndarray]:
+        return [np.load(done) for done in tmp_path.glob("cache/*/done.npy")]
+
+    while not any(done.any() for done in cached()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    # Nothing is to be resumed yet: the same command goes on with the cache.
+    assert "To go on: python train.py" in error.splitlines()[-1]
+    assert "--resume" not in error
+    [done] = cached()
+    assert 0 < done.sum() < len(done)
 
 
 @pytest.mark.slow

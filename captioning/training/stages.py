@@ -160,20 +160,22 @@ class Schedule:
             }
         )
         print(f"Stage {number}: {settings.epochs} epochs, {settings.trained_blocks} blocks of the encoder trained.")
-        with Interrupt() as interrupt:
-            callbacks = [
-                TQDMProgressBar(refresh_rate=10),
-                table,
-                KeepBest(run.best(number), self.vocabulary, self._record, table),
-                SaveState(run.state(number), run.save_every, lambda: interrupt.asked),
-            ]
-            if settings.patience:
-                callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
-            trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
-            loaders = self._loaders(task, trainer)
-            # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
-            task.model.train()
-            state = run.state(number)
+        interrupt = Interrupt()
+        callbacks = [
+            TQDMProgressBar(refresh_rate=10),
+            table,
+            KeepBest(run.best(number), self.vocabulary, self._record, table),
+            SaveState(run.state(number), run.save_every, lambda: interrupt.asked),
+        ]
+        if settings.patience:
+            callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
+        trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
+        # Features are cached here. Ctrl-C stops that at once: there is no state to save, and what is cached stays.
+        loaders = self._loaders(task, trainer)
+        # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
+        task.model.train()
+        state = run.state(number)
+        with interrupt:
             trainer.fit(task, *loaders, ckpt_path=state if state.is_file() else None, weights_only=True)
         trainer.strategy.barrier()
         if trainer.is_global_zero:
