@@ -8,7 +8,7 @@ LARGEST_INTEGER = 2**53
 # dictionary may hold further names: they are of the shape under `...`, or nobody reads them.
 _NUMBER = (int, float)
 _EPOCH = {...: _NUMBER}
-_SCORE = {"beam_size": int, "bleu": [_NUMBER, 4], ...: _NUMBER}
+_SCORE = {"beam_size": int, "bleu": [_NUMBER, 4], "percentiles": [_NUMBER, 101], ...: _NUMBER}
 _SCORES = {...: [_SCORE, 20]}
 _SIZES = {"name": str, "train": int, "dev": int, "test": int}
 _RUN = {"seed": int, "command": str, "versions": {...: str}}

@@ -10,7 +10,16 @@ import numpy as np
 from tqdm import tqdm
 
 from captioning.data.datasets import Example
-from captioning.evaluation.metrics import attention_movement, bleu, consensus, dangling_endings, doubled_words
+from captioning.evaluation.diversity import content_recall, diversity
+from captioning.evaluation.metrics import (
+    attention_movement,
+    bleu,
+    cider_scores,
+    consensus,
+    dangling_endings,
+    doubled_words,
+    rank_correlation,
+)
 from captioning.images import open_image
 from captioning.inference.caption import Caption
 from captioning.inference.captioner import Captioner
@@ -18,6 +27,8 @@ from captioning.inference.options import SearchOptions
 from captioning.vocabulary import tokenize
 
 CHUNK = 32
+# Of log-probabilities a word that are kept, so that one of another photo can be placed among them.
+PERCENTILES = tuple(range(0, 101, 5))
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,9 @@ class WidthScore:
         bleu: BLEU-1 to BLEU-4, 0 to 100.
         metrics: `cider`, `rouge_l`, `meteor` where Java is found (all times 100); `words` (mean length), `doubled` and
             `dangling` (captions that say a word twice in a row, or break off); `movement` (mean total-variation
-            distance between consecutive words' attention).
+            distance between consecutive words' attention); those of `diversity` and `content_recall`; `calibration`
+            (Spearman's correlation between a caption's log-probability a word and its CIDEr).
+        percentiles: PERCENTILES of the captions' log-probabilities a word (nats, `<end>` counts).
         seconds: encoding and searching, without reading the photos.
         captions: one a photo, in the split's order.
     """
@@ -37,6 +50,7 @@ class WidthScore:
     beam_size: int
     bleu: list[float]
     metrics: dict[str, float]
+    percentiles: list[float]
     seconds: float
     captions: list[str]
 
@@ -44,7 +58,13 @@ class WidthScore:
         """What `python -m captioning evaluate --json` prints of a width, and checkpoints keep."""
         rounded = {name: round(value, 3) for name, value in self.metrics.items()}
         bleu = [round(value, 2) for value in self.bleu]
-        return {"beam_size": self.beam_size, "bleu": bleu, **rounded, "seconds": round(self.seconds, 2)}
+        return {
+            "beam_size": self.beam_size,
+            "bleu": bleu,
+            **rounded,
+            "percentiles": [round(value, 4) for value in self.percentiles],
+            "seconds": round(self.seconds, 2),
+        }
 
 
 def evaluate(
@@ -76,22 +96,34 @@ def _score(width: int, captions: list[Caption], references: list[list[list[str]]
     movement = [
         attention_movement(np.stack([step.attention for step in caption.steps if not step.end])) for caption in captions
     ]
+    sureness = [caption.log_probability / len(caption.steps) for caption in captions]
     metrics = {
         **consensus(words, references),
         "words": float(np.mean([len(caption) for caption in words])),
         "doubled": doubled_words(words),
         "dangling": dangling_endings(words),
         "movement": float(np.mean(movement)),
+        **diversity(words),
+        **content_recall(words, references),
+        "calibration": rank_correlation(sureness, cider_scores(words, references)),
     }
-    return WidthScore(width, bleu(words, references), metrics, seconds, [caption.text for caption in captions])
+    percentiles = np.percentile(sureness, PERCENTILES).tolist()
+    texts = [caption.text for caption in captions]
+    return WidthScore(width, bleu(words, references), metrics, percentiles, seconds, texts)
 
 
 def score_table(rows: Sequence[dict]) -> str:
-    """Rows of `WidthScore.as_dict`, as text: a line for each beam width, under the names of the scores."""
-    names = [name for name in rows[0] if name not in ("beam_size", "bleu")]
-    heads = ["beam", *(f"BLEU-{order}" for order in range(1, 5)), *names]
-    lines = [[row["beam_size"], *row["bleu"], *(row[name] for name in names)] for row in rows]
-    return "\n".join("".join(f"{value:>9}" for value in line) for line in [heads, *lines])
+    """Rows of `WidthScore.as_dict`, as text: a line for each score, a column for each beam width."""
+    columns = [flat(row) for row in rows]
+    lines = [[name, *(column[name] for column in columns)] for name in columns[0]]
+    return "\n".join(f"{line[0]:<16}" + "".join(f"{value:>10}" for value in line[1:]) for line in lines)
+
+
+def flat(row: dict) -> dict[str, float]:
+    """A row of `WidthScore.as_dict` as one of a table: a number under each name."""
+    bleu = {f"bleu{order}": value for order, value in enumerate(row["bleu"], start=1)}
+    others = {name: value for name, value in row.items() if name not in ("beam_size", "bleu", "percentiles")}
+    return {"beam_size": row["beam_size"], **bleu, **others}
 
 
 def coco_results(examples: Sequence[Example], captions: Sequence[str]) -> list[dict]:

@@ -5,15 +5,20 @@ import math
 import shutil
 import warnings
 from collections.abc import Collection, Sequence
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 
 import numpy as np
 from nltk.translate.bleu_score import corpus_bleu
 
 _WEIGHTS = [tuple([1 / n] * n) for n in range(1, 5)]
 
-# Words with which no English sentence of this kind ends.
+# Words with which no English sentence of this kind ends. An adjective may end a sentence, but not a noun phrase.
 _DANGLING = frozenset("a an the and or of at to with for from into onto is are was were its his her their".split())
+_ARTICLES = frozenset("a an the his her its their".split())
+_ADJECTIVES = frozenset(
+    "red white black blue green yellow brown gray grey pink purple tan blond blonde colorful large small big "
+    "little tall long short young old wooden dark bright empty busy grassy rocky snowy sandy wet dirty".split()
+)
 
 Captions = Sequence[Sequence[str]]
 References = Sequence[Sequence[Sequence[str]]]
@@ -102,8 +107,29 @@ def doubled_words(captions: Captions) -> int:
 
 
 def dangling_endings(captions: Captions) -> int:
-    """How many captions break off: they end with an article, a conjunction, or a word that wants another after it."""
-    return sum(bool(words) and words[-1] in _DANGLING for words in captions)
+    """How many captions break off: they end with a word that wants another after it, or with an adjective and no noun.
+
+    "A girl in a red and white" breaks off, "a girl in red and white" does not.
+    """
+    return sum(bool(words) and (words[-1] in _DANGLING or _lacks_noun(words)) for words in captions)
+
+
+def _lacks_noun(words: Sequence[str]) -> bool:
+    if words[-1] not in _ADJECTIVES:
+        return False
+    before = list(dropwhile(lambda word: word in _ADJECTIVES or word == "and", reversed(words)))
+    return bool(before) and before[0] in _ARTICLES
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's, from -1 to 1; equal values share their mean rank. 0 where all values of a side are equal."""
+    ranks = [_ranks(np.asarray(values)) for values in (first, second)]
+    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(each) for each in ranks) else 0.0
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[places]
 
 
 def attention_movement(maps: np.ndarray) -> float:

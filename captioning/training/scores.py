@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.data.datasets import CaptionDataset
-from captioning.evaluation.evaluate import evaluate, score_table
+from captioning.evaluation.evaluate import evaluate, flat, score_table
 from captioning.evaluation.metrics import geometric_mean
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
@@ -55,9 +55,7 @@ def _mean_score(on_datasets: Sequence[Sequence[dict]]) -> float:
 
 def _table(datasets: Sequence[CaptionDataset], scores: Sequence[dict[str, list[dict]]]) -> list[dict]:
     return [
-        {"dataset": dataset.name, "split": split, "beam_size": row["beam_size"]}
-        | {f"bleu{order}": value for order, value in enumerate(row["bleu"], start=1)}
-        | {name: value for name, value in row.items() if name not in ("beam_size", "bleu")}
+        {"dataset": dataset.name, "split": split, **flat(row)}
         for dataset, of_dataset in zip(datasets, scores, strict=True)
         for split, rows in of_dataset.items()
         for row in rows
