@@ -9,7 +9,7 @@ import random
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from uuid import uuid4
@@ -21,10 +21,10 @@ from captioning import Caption, Captioner, CaptioningError, ImageError, SearchOp
 from captioning.arguments import page_arguments
 from captioning.checkpoint import Version, list_checkpoints, read_info, read_version
 from captioning.data.datasets import CaptionDataset, read_dataset
-from captioning.data.gallery import folder_photos, sample_photos
 from captioning.defaults import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT
 from captioning.errors import DatasetError
 from captioning.inference.captioner import EncodedPhotos
+from captioning.page.gallery import folder_photos, sample_credit, sample_photos
 from captioning.presentation import card, components
 from captioning.presentation.address import read_address
 from captioning.presentation.asked_file import AskedFile
@@ -43,6 +43,8 @@ from captioning.vocabulary import tokenize
 
 MAX_BEAM_SIZE = 10
 THUMBNAIL_SIZE = 160
+# A gallery of more photos is a list of names.
+MAX_THUMBNAILS = 20
 STYLE = Path(__file__).parent / ".streamlit"
 # What a path is an instance of on this system.
 PATH = type(STYLE)
@@ -165,20 +167,21 @@ def choose_photo(library: Library) -> Photo | None:
         return None
 
 
-def choose_from_gallery(gallery: dict[str, Path]) -> Photo | None:
-    if not gallery:
-        st.info("There are no sample photos (pip install scikit-image brings some): upload one.")
-        return None
+def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     if st.session_state.get("photo") not in gallery:
         st.session_state.photo = next(iter(gallery))
-    if len(gallery) > 12:
+    if len(gallery) > MAX_THUMBNAILS:
         st.selectbox("From the folder", list(gallery), key="photo", persist_state="page")
     else:
         # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
                  format_func=lambda title: label(title, gallery[title]), label_visibility="collapsed")  # fmt: skip
     title = st.session_state.photo
-    return load_photo(title, gallery[title])
+    photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
+    if credit is None:
+        return photo
+    st.caption(f"[{as_markdown(credit.text)}]({credit.licence_url})")
+    return replace(photo, credit=credit.text)
 
 
 def label(title: str, path: Path) -> str:
@@ -347,8 +350,8 @@ def show_timing(caption: Caption, captioner: Captioner) -> None:
 def take_away(version: Version, photo: Photo, captions: list[Told]) -> None:
     """Files with the caption in them; each is made when it is asked for."""
     state = st.session_state
-    credit = f"{version.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell."
-    scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit)
+    credit = f"{version.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
+    scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit.strip())
     with st.popover("Take it away", icon=":material/download:", key="take"):
         for suffix, kind in FORMATS.items():
             file = AskedFile(uuid4().hex, scene, suffix)

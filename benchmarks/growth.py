@@ -12,8 +12,8 @@ from PIL import Image
 
 from benchmarks.timing import in_turns
 from captioning import Captioner, SearchOptions, open_image
-from captioning.data.gallery import sample_photos
 from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.page.gallery import sample_photos
 
 ROUNDS = 7
 HEAD = "| what grows | milliseconds, whole way at beam 5 unless said |\n|---|---|"

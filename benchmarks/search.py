@@ -8,10 +8,10 @@ import torch
 from benchmarks.reference import reference_search
 from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
-from captioning.data.gallery import sample_photos
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.inference.beam_search import beam_search
 from captioning.model.model import load_model
+from captioning.page.gallery import sample_photos
 
 BATCH = 32
 

@@ -27,8 +27,8 @@ from PIL import Image
 from playwright.async_api import Browser, Download, Error, Page, async_playwright, expect
 
 from captioning import Captioner, SearchOptions, open_image
-from captioning.data.gallery import sample_photos
 from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.page.gallery import sample_photos
 from captioning.visualize.export import FORMATS
 from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery, running_app
 

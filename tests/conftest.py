@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import skimage
 import torch
 from playwright.sync_api import Browser, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from captioning import Captioner, defaults
 from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.page.gallery import sample_photos
 from tests.browser import ROOT, Server, launch, running_app
 
 # Processes that test at the same time share the cores; operations split over all of them would wait for each other.
@@ -32,8 +32,8 @@ def flickr8k() -> Path:
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
-    """The folder of real photos that scikit-image's wheel carries."""
-    return Path(skimage.__file__).parent / "data"
+    """The folder of the real photos that come with the app."""
+    return sample_photos()["Astronaut"].parent
 
 
 @pytest.fixture(scope="session")

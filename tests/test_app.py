@@ -38,7 +38,7 @@ def encoded(monkeypatch) -> list[int]:
 def test_opens_with_a_sample_already_captioned(start, captioner, photos):
     app = start()
     assert errors(app) == []
-    expected = captioner(photos / "astronaut.png", SearchOptions(beam_size=5))
+    expected = captioner(photos / "astronaut.jpg", SearchOptions(beam_size=5))
     [caption] = story(app)["captions"]
     assert caption["text"] == expected.text
     assert [step["word"] for step in caption["steps"]] == [step.word for step in expected.steps]
@@ -73,7 +73,7 @@ def test_another_beam_width_searches_again_without_encoding_again(start, encoded
 
 
 def test_an_uploaded_photo_is_captioned_and_is_not_in_the_address(start, captioner, photos):
-    data = (photos / "coffee.png").read_bytes()
+    data = (photos / "coffee.jpg").read_bytes()
     app = upload(start(), "my photo.png", data)
     assert errors(app) == []
     assert captions_of(app) == [captioner(data).text]
@@ -152,7 +152,7 @@ def test_words_in_the_address_that_the_model_has_not_are_told_in_one_sentence(st
 
 
 def test_what_if_stands_beside_the_caption_and_undo_goes_back(start, captioner, photos):
-    plain = captioner(photos / "astronaut.png").text
+    plain = captioner(photos / "astronaut.jpg").text
     first, *_ = plain.split()
     app = start(say=f"{first} dog")
     assert errors(app) == []
@@ -183,7 +183,7 @@ def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, ph
     assert errors(app) == []
     [tree] = app.get("bidi_component")
     steps = json.loads(tree.proto.json)["steps"]
-    caption = captioner(photos / "motorcycle_left.png", SearchOptions(beam_size=3))
+    caption = captioner(photos / "motorcyclist-in-fog.jpg", SearchOptions(beam_size=3))
     won = [node["label"] for step in steps for node in step if node["fate"] == "won"]
     assert won == [*caption.text.split(), "end"]
     assert {node["fate"] for step in steps for node in step} == {"won", "finished", "abandoned", "dropped"}
@@ -200,7 +200,7 @@ def test_the_comparison_has_every_beam_width(start, captioner, photos):
     [table] = app.table
     assert list(table.value["Beam width"]) == [str(width) for width in range(1, 11)]
     for width in (1, 4, 10):
-        expected = captioner(photos / "astronaut.png", SearchOptions(beam_size=width))
+        expected = captioner(photos / "astronaut.jpg", SearchOptions(beam_size=width))
         assert table.value["Caption"][width - 1] == expected.text
     assert "no other checkpoint" in text_of(app)
 
@@ -210,7 +210,7 @@ def test_two_checkpoints_stand_side_by_side(start, checkpoint_folder, captioner,
     app = start(view="compare", other="other")
     assert errors(app) == []
     assert [caption["heading"] for caption in story(app)["captions"]] == ["good", "other"]
-    assert set(captions_of(app)) == {captioner(photos / "astronaut.png").text}
+    assert set(captions_of(app)) == {captioner(photos / "astronaut.jpg").text}
 
 
 def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
@@ -295,10 +295,10 @@ def test_a_bad_upload_is_told_in_one_sentence(start, photos, name, make):
 
 
 def test_the_gallery_can_be_a_folder(start, tmp_path):
-    make_photos(tmp_path, [f"{index}.png" for index in range(14)])
+    make_photos(tmp_path, [f"{index}.png" for index in range(24)])
     app = start("--photos", tmp_path)
     assert errors(app) == []
-    assert app.selectbox(key="photo").options == sorted(f"{index}.png" for index in range(14))
+    assert app.selectbox(key="photo").options == sorted(f"{index}.png" for index in range(24))
 
 
 def test_a_folder_may_hold_what_is_no_photo(start, tmp_path):

@@ -192,14 +192,14 @@ def test_going_back_returns_to_the_look_before_and_it_can_be_chosen_again(page):
 
 
 def test_going_back_keeps_a_photo_of_ones_own(page, photos):
-    upload(page, photos / "coffee.png")
+    upload(page, photos / "coffee.jpg")
     canvas = page.locator(".picture canvas")
-    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.png"))
+    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.jpg"))
     page.get_by_role("slider", name="Beam width").press("ArrowRight")
     expect(page).to_have_url(re.compile("beam=6"))
     page.go_back()
     expect(page.get_by_test_id("stSliderThumbValue")).to_have_text("5")
-    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.png"))
+    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.jpg"))
 
 
 def test_a_word_of_the_address_is_followed_and_one_that_is_not_there_is_the_nearest(page, server):
@@ -409,9 +409,9 @@ def check_that_it_steps_offline(browser: Browser, file, said: list[str]) -> None
 
 
 def test_a_person_uploads_a_photo_and_moves_the_beam_width(page, captioner, photos):
-    path = photos / "coffee.png"
+    path = photos / "coffee.jpg"
     upload(page, path)
-    expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(r"^coffee\.png"))
+    expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(r"^coffee\.jpg"))
     assert words(page)[:-1] == captioner(path).text.split()
     thumb = page.get_by_role("slider", name="Beam width")
     thumb.focus()
@@ -436,7 +436,7 @@ def test_a_bad_upload_is_told_on_the_page_and_another_photo_still_works(page, tm
 
 def test_a_name_that_is_markup_is_shown_as_text(page, photos, tmp_path):
     path = tmp_path / "<img src=x onerror=alert(1)>.png"
-    path.write_bytes((photos / "coffee.png").read_bytes())
+    path.write_bytes((photos / "coffee.jpg").read_bytes())
     dialogs = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     upload(page, path)
@@ -509,7 +509,7 @@ def test_two_people_see_each_their_own_photo(page, browser, server):
 
 
 def test_memory_stays_in_bounds(page, server, photos, tmp_path):
-    with Image.open(photos / "astronaut.png") as photo:
+    with Image.open(photos / "astronaut.jpg") as photo:
         for turn in range(8):
             path = tmp_path / f"{turn}.jpg"
             photo.convert("RGB").resize((1600, 1200)).rotate(turn).save(path)

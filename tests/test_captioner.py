@@ -13,7 +13,7 @@ from tests.plain_search import plain_beam_search
 
 
 def test_a_caption_accounts_for_itself(captioner, photos):
-    caption = captioner(photos / "astronaut.png", SearchOptions(beam_size=5))
+    caption = captioner(photos / "astronaut.jpg", SearchOptions(beam_size=5))
     *words, end = caption.steps
     assert " ".join(step.word for step in words) == caption.text
     assert end.end
@@ -31,21 +31,21 @@ def test_a_caption_accounts_for_itself(captioner, photos):
 
 
 def test_attention_moves_from_word_to_word(captioner, photos):
-    caption = captioner(photos / "astronaut.png")
+    caption = captioner(photos / "astronaut.jpg")
     maps = np.stack([step.attention for step in caption.steps])
     total_variation = np.abs(np.diff(maps, axis=0)).sum(axis=(1, 2)) / 2
     assert (total_variation > 0.01).all()
 
 
 def test_path_bytes_file_and_image_give_the_same_caption(captioner, photos):
-    path = photos / "coffee.png"
+    path = photos / "coffee.jpg"
     with path.open("rb") as file:
         sources = [path, str(path), path.read_bytes(), file, open_image(path)]
         assert len({captioner(source).text for source in sources}) == 1
 
 
 def test_a_batch_gives_what_its_members_give_alone(captioner, photos):
-    images = [open_image(photos / name) for name in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")]
+    images = [open_image(photos / name) for name in ("astronaut.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg")]
     options = SearchOptions(beam_size=3)
     together = captioner.describe(captioner.encode(images), options)
     for image, caption in zip(images, together, strict=True):
@@ -64,7 +64,7 @@ def test_there_are_as_many_hypotheses_as_the_beam_is_wide(captioner, photos, bea
 
 @pytest.mark.parametrize("beam_size", [1, 5])
 def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_size):
-    features = captioner.encode([open_image(photos / "astronaut.png")]).features
+    features = captioner.encode([open_image(photos / "astronaut.jpg")]).features
     options = SearchOptions(beam_size=beam_size)
     found = beam_search(captioner.decoder, features, options)[0]
     expected = plain_beam_search(load_model(captioner.info.path)[0].decoder, features[0], options)
@@ -73,11 +73,11 @@ def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_s
 
 def test_loading_a_checkpoint_twice_gives_the_same_captions(captioner, photos):
     again = Captioner.from_checkpoint(captioner.info.path)
-    assert again(photos / "astronaut.png").as_dict()["words"] == captioner(photos / "astronaut.png").as_dict()["words"]
+    assert again(photos / "astronaut.jpg").as_dict()["words"] == captioner(photos / "astronaut.jpg").as_dict()["words"]
 
 
 def test_a_caption_can_be_made_to_begin_with_the_runner_up(captioner, photos):
-    encoded = captioner.encode([open_image(photos / "astronaut.png")])
+    encoded = captioner.encode([open_image(photos / "astronaut.jpg")])
     options = SearchOptions(beam_size=3)
     said = [step.word for step in captioner.describe(encoded, options)[0].steps]
     for index, step in enumerate(captioner.describe(encoded, options)[0].steps):

@@ -24,13 +24,13 @@ def command(run_main):
 
 
 def test_prints_a_caption(command, captioner, photos):
-    code, out, err = command("caption", photos / "astronaut.png", "--beam-size", 3)
+    code, out, err = command("caption", photos / "astronaut.jpg", "--beam-size", 3)
     assert (code, err) == (0, "")
-    assert out.strip() == captioner(photos / "astronaut.png", SearchOptions(beam_size=3)).text
+    assert out.strip() == captioner(photos / "astronaut.jpg", SearchOptions(beam_size=3)).text
 
 
 def test_prints_json_with_everything_behind_the_caption(command, captioner, photos):
-    names = [str(photos / "astronaut.png"), str(photos / "chelsea.png")]
+    names = [str(photos / "astronaut.jpg"), str(photos / "chelsea.jpg")]
     code, out, _ = command("caption", *names, "--beam-size", 4, "--json")
     assert code == 0
     rows = [json.loads(line) for line in out.splitlines()]
@@ -50,10 +50,10 @@ def test_prints_json_with_everything_behind_the_caption(command, captioner, phot
 def test_one_bad_photo_does_not_stop_the_others(command, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"")
-    code, out, err = command("caption", bad, photos / "coffee.png")
+    code, out, err = command("caption", bad, photos / "coffee.jpg")
     assert code == 2
     assert err == "bad.jpg is empty: choose another photo.\n"
-    assert "coffee.png: " in out
+    assert "coffee.jpg: " in out
 
 
 def bad_photos(folder: Path, photos: Path) -> list[Path]:
@@ -76,14 +76,14 @@ def test_what_is_wrong_is_told_in_one_sentence(command, captioner, photos, tmp_p
     no_data.mkdir()
     calls = [("caption", bad) for bad in bad_photos(tmp_path, photos)]
     checkpoints = bad_checkpoints(tmp_path, captioner.info.path)
-    calls += [("caption", photos / "coffee.png", "--checkpoint", bad) for bad in checkpoints]
+    calls += [("caption", photos / "coffee.jpg", "--checkpoint", bad) for bad in checkpoints]
     calls += [("evaluate", "--data", no_data), ("evaluate", "--data", tmp_path / "nowhere"), ("evaluate",), ()]
-    calls += [("caption",), ("caption", photos / "coffee.png", "--beam-size", 0), ("caption", "--nonsense", "x")]
-    calls += [("caption", photos / "coffee.png", "--length-penalty", value) for value in (1000, "nan", "x")]
+    calls += [("caption",), ("caption", photos / "coffee.jpg", "--beam-size", 0), ("caption", "--nonsense", "x")]
+    calls += [("caption", photos / "coffee.jpg", "--length-penalty", value) for value in (1000, "nan", "x")]
     calls += [("caption", tmp_path, "--output", tmp_path / "a.csv", "--workers", 100_000)]
     calls += [("caption", "long" * 100, "--output", tmp_path / "a.csv"), ("evaluate", "--data", "long" * 100)]
     calls += [("caption", "long" * 100), ("caption", tmp_path, "--output", f"{'long' * 100}.csv")]
-    calls += [("export", photos / "coffee.png", "--format", "json", "-o", file) for file in (".", "/", "/dev/null")]
+    calls += [("export", photos / "coffee.jpg", "--format", "json", "-o", file) for file in (".", "/", "/dev/null")]
     for call in calls:
         code, out, err = command(*call)
         assert (code, out) == (2, ""), call
@@ -97,7 +97,7 @@ def test_output_that_cannot_be_written_ends_without_a_traceback(photos, output, 
     reader, pipe = os.pipe()
     os.close(reader)
     with open(output, "wb") if output.startswith("/") else os.fdopen(pipe, "wb") as file:
-        command = [sys.executable, "-m", "captioning", "caption", photos / "coffee.png"]
+        command = [sys.executable, "-m", "captioning", "caption", photos / "coffee.jpg"]
         run = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     assert run.returncode == 2
     assert said in run.stderr

@@ -23,8 +23,8 @@ from tests.helpers import refused
 
 @pytest.fixture(scope="module")
 def scene(captioner, photos) -> Scene:
-    photo = open_image(photos / "astronaut.png")
-    return Scene("astronaut.png", photo, (Told(captioner(photo)),), credit="made for a test")
+    photo = open_image(photos / "astronaut.jpg")
+    return Scene("astronaut.jpg", photo, (Told(captioner(photo)),), credit="made for a test")
 
 
 def peaked(row: int, column: int) -> np.ndarray:
@@ -43,7 +43,7 @@ def test_the_brightest_place_is_where_the_model_looked(look):
 
 
 def test_the_outline_holds_half_of_the_attention_in_as_little_as_can_be(captioner, photos):
-    for step in captioner(photos / "astronaut.png").steps:
+    for step in captioner(photos / "astronaut.jpg").steps:
         weights = np.asarray(
             Image.fromarray(step.attention).resize((64, 64), Image.Resampling.BICUBIC), dtype=float
         ).clip(0)
@@ -89,7 +89,7 @@ def test_the_story_has_what_the_search_found(captioner, scene):
 
 
 def test_every_format_is_written_by_the_command_line_too(run_main, captioner, photos, tmp_path):
-    path = photos / "motorcycle_left.png"
+    path = photos / "motorcyclist-in-fog.jpg"
     caption = captioner(path, SearchOptions(beam_size=3))
     for kind in FORMATS:
         output = tmp_path / f"out.{kind}"
@@ -110,7 +110,7 @@ def test_every_format_is_written_by_the_command_line_too(run_main, captioner, ph
 
 def test_what_cannot_be_exported_is_told_in_one_sentence(run_main, photos, tmp_path):
     (tmp_path / "kept.gif").write_text("here before")
-    photo = photos / "coffee.png"
+    photo = photos / "coffee.jpg"
     calls = [
         ("export", tmp_path / "no.jpg", "--format", "gif", "-o", tmp_path / "kept.gif"),
         ("export", photo, "--format", "gif", "-o", tmp_path / "nowhere" / "out.gif"),

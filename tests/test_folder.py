@@ -56,11 +56,11 @@ def folder(photos, tmp_path) -> Path:
     """Real photos, some in folders below, with names as people give them."""
     folder = tmp_path / "photos"
     (folder / "2024, summer" / "café").mkdir(parents=True)
-    shutil.copy(photos / "astronaut.png", folder / 'an "astronaut", smiling.PNG')
+    shutil.copy(photos / "astronaut.jpg", folder / 'an "astronaut", smiling.PNG')
     shutil.copy(photos / "rocket.jpg", folder / "2024, summer" / "rocket.jpg")
-    shutil.copy(photos / "coffee.png", folder / "2024, summer" / "café" / "kaffee ☕.png")
-    (folder / "link.png").symlink_to(photos / "chelsea.png")
-    (folder / ".hidden.png").symlink_to(photos / "chelsea.png")
+    shutil.copy(photos / "coffee.jpg", folder / "2024, summer" / "café" / "kaffee ☕.png")
+    (folder / "link.png").symlink_to(photos / "chelsea.jpg")
+    (folder / ".hidden.png").symlink_to(photos / "chelsea.jpg")
     (folder / "loop").symlink_to(folder)
     (folder / "notes.txt").write_text("no photo")
     return folder
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_told_at_the_end_and_tried_again(command, folder,
         assert name in sentence
         assert sentence.endswith(".")
 
-    shutil.copy(photos / "astronaut.png", folder / "cut.jpg")
+    shutil.copy(photos / "astronaut.jpg", folder / "cut.jpg")
     code, _, err = command(folder, "--output", output)
     assert code == 2
     assert [row.photo for row in read_rows(output)] == [*NAMES, "cut.jpg"]

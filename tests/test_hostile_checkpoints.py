@@ -236,7 +236,7 @@ def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, par
     variances = next(name for name in parts[0] if name.endswith("running_var"))
     captioner = Captioner.from_checkpoint(forged({variances: -parts[0][variances]}))
     with refused(CheckpointError, NAME, "not finite"):
-        captioner(photos / "coffee.png")
+        captioner(photos / "coffee.jpg")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ MEMORY = 600 * 2**20
 @pytest.fixture(scope="module")
 def sound(photos) -> dict[str, bytes]:
     """A real photo in every format and mode that Pillow writes."""
-    with Image.open(photos / "astronaut.png") as opened:
+    with Image.open(photos / "astronaut.jpg") as opened:
         return hostile_photos.in_every_mode(opened.convert("RGB").resize((160, 120)))
 
 
@@ -127,7 +127,7 @@ print("peak", (peak() - before) * 1024)
 
 @pytest.mark.parametrize("name", hostile_photos.NAMES)
 def test_a_name_from_anywhere_is_told_on_one_line(name, photos):
-    assert is_photo((photos / "coffee.png").read_bytes(), name)
+    assert is_photo((photos / "coffee.jpg").read_bytes(), name)
     assert not is_photo(b"no photo", name)
     with pytest.raises(ImageError) as caught:
         open_image(f"/nowhere/{name}")
@@ -185,7 +185,7 @@ def test_the_app_shows_them_or_tells_why_not(hostile, start):
 
 @pytest.mark.slow
 def test_the_app_shows_an_upload_under_any_name(start, photos):
-    app, photo = start(), (photos / "coffee.png").read_bytes()
+    app, photo = start(), (photos / "coffee.jpg").read_bytes()
     for name in hostile_photos.NAMES:
         # No browser sends these two: NUL is refused by Streamlit itself, and half a character is no UTF-8.
         if "\0" in name or "\udcff" in name:
@@ -198,6 +198,6 @@ def test_the_app_shows_an_upload_under_any_name(start, photos):
 @pytest.mark.parametrize("name", ["photo.exe", "photo", ".jpg", "photo.heic", "photo.svg"])
 def test_the_app_looks_into_files_of_any_suffix(start, photos, name):
     app = start()
-    assert errors(upload(app, name, (photos / "coffee.png").read_bytes())) == []
+    assert errors(upload(app, name, (photos / "coffee.jpg").read_bytes())) == []
     [message] = errors(upload(app, name, b"<svg/>"))
     assert message.endswith("is not a photo: choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.")

@@ -289,7 +289,7 @@ def test_packaged_weights_are_imagenets(photos, name):
     module_name, class_name = PACKAGED_WEIGHTS[name]
     package = pytest.importorskip(module_name)
     weights = torch.load(getattr(package, class_name).get_model_file_path(), weights_only=True)
-    pixels = np.stack([to_pixels(open_image(photos / photo), 224) for photo in ("chelsea.png", "coffee.png")])
+    pixels = np.stack([to_pixels(open_image(photos / photo), 224) for photo in ("chelsea.jpg", "coffee.jpg")])
     pooled = encoder(torch.from_numpy(pixels)).mean(dim=1)
     scores = pooled @ weights["_fc.weight"].T + weights["_fc.bias"]
     # Egyptian cat and espresso.

@@ -50,7 +50,7 @@ def test_a_killed_worker_loses_nothing(command, tmp_path):
 
 
 def test_a_cluster_that_is_not_there_is_told(command, photos, tmp_path):
-    shutil.copy(photos / "coffee.png", tmp_path)
+    shutil.copy(photos / "coffee.jpg", tmp_path)
     for address in ("127.0.0.1:1", "nowhere"):
         code, _, err = command(tmp_path, "--output", tmp_path / "out.csv", "--engine", "ray", "--address", address)
         assert code == 2

@@ -105,7 +105,7 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def hostile_captions(captioner, photos) -> dict[str, list[str]]:
     """What the forged model says, word by word."""
-    files = {"Astronaut": "astronaut.png", "Motorbike": "motorcycle_left.png", "Rocket": "rocket.jpg"}
+    files = {"Astronaut": "astronaut.jpg", "Motorbike": "motorcyclist-in-fog.jpg", "Rocket": "rocket.jpg"}
     said = {title: captioner(photos / file).text.split() for title, file in files.items()}
     return {title: [HOSTILE_WORDS.get(word, word) for word in said] for title, said in said.items()}
 

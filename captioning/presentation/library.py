@@ -24,12 +24,14 @@ class Photo:
         image: its pixels.
         key: the same for the same pixels.
         references: its reference captions, if it comes from a data set.
+        credit: who made it and under which licence, if it comes with the app.
     """
 
     title: str
     image: Image.Image
     key: str
     references: tuple[str, ...] = ()
+    credit: str = ""
 
 
 @dataclass(frozen=True)

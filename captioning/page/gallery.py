@@ -1,29 +1,41 @@
-"""Photos to begin with: the photographs in the scikit-image package, and those of a folder."""
+"""Photos to begin with: those that come with the app, and those of a folder."""
 
-from importlib.util import find_spec
+import csv
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from captioning.errors import DatasetError
 from captioning.images import PHOTO_SUFFIXES
 
-# Files in scikit-image's wheel, and what they are called on screen.
-_SAMPLES = {
-    "astronaut.png": "Astronaut",
-    "motorcycle_left.png": "Motorbike",
-    "camera.png": "Camera",
-    "chelsea.png": "Cat",
-    "coffee.png": "Coffee",
-    "rocket.jpg": "Rocket",
-}
+_PHOTOS = Path(__file__).parent / "photos"
+
+
+class Credit(NamedTuple):
+    """Who made a photo and under which licence, and the licence's address."""
+
+    text: str
+    licence_url: str
 
 
 def sample_photos() -> dict[str, Path]:
-    """Titles and files of the samples; those that an installation lacks are left out."""
-    package = find_spec("skimage")
-    if package is None:
-        return {}
-    folder = Path(package.submodule_search_locations[0]) / "data"
-    return {title: folder / name for name, title in _SAMPLES.items() if (folder / name).is_file()}
+    """Titles and files of the photos that come with the app."""
+    return {row["title"]: _PHOTOS / row["file"] for row in _credits()}
+
+
+def sample_credit(path: Path) -> Credit | None:
+    """The credit of a photo that comes with the app; none for any other."""
+    for row in _credits():
+        if path == _PHOTOS / row["file"]:
+            return Credit(f"Photo: {row['author']}, {row['licence']}, via {row['via']}", row["licence_url"])
+    return None
+
+
+@cache
+def _credits() -> list[dict[str, str]]:
+    """The rows of the photos' credits, in the order of the gallery."""
+    with (_PHOTOS / "credits.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def folder_photos(folder: Path) -> dict[str, Path]:
