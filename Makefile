@@ -1,28 +1,29 @@
 # make app    sets up .venv and starts the app; make app PHOTOS=folder shows a folder's photos
 # make test   sets up .venv and runs all tests
 # make lint   checks style and formatting
+#
+# The app runs without PyTorch where there is no NVIDIA GPU; make app GPU=1 installs it all the same.
 
 VENV ?= .venv
 PYTHON ?= python3
+GPU ?= $(shell nvidia-smi --list-gpus 2>/dev/null)
+APP = $(VENV)/requirements$(if $(GPU),,-app).stamp
+DEV = $(VENV)/requirements-dev.stamp
 
 .PHONY: app test lint
 
-app: $(VENV)/app.stamp
+app: $(APP)
 	$(VENV)/bin/streamlit run app.py $(if $(PHOTOS),-- --photos "$(PHOTOS)")
 
-test: $(VENV)/dev.stamp
+test: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
-lint: $(VENV)/dev.stamp
+lint: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-$(VENV)/app.stamp: requirements.txt
+# Modules are compiled when they are first imported: most never are, and would take a sixth of the app's environment.
+$(VENV)/%.stamp: %.txt $(wildcard requirements*.txt)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement requirements.txt
-	touch $@
-
-$(VENV)/dev.stamp: requirements.txt requirements-ray.txt requirements-dev.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --requirement requirements-dev.txt
+	$(VENV)/bin/pip install --quiet --no-compile --requirement $<
 	touch $@

@@ -2,5 +2,8 @@
 
 from pathlib import Path
 
-CHECKPOINT_FOLDER = Path(__file__).parent.parent / "checkpoints"
+_PACKAGE = Path(__file__).parent
+# In the package where it is installed, beside it in a checkout.
+_INSTALLED = _PACKAGE / "checkpoints"
+CHECKPOINT_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "checkpoints"
 DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"

@@ -1,0 +1,61 @@
+"""What an installation takes with it, and what it leaves out."""
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.browser import ROOT
+
+NOT_IN_THE_APP = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "scipy", "scikit-image", "networkx"}
+
+
+def listed(name: str) -> set[str]:
+    """Names in a list of requirements."""
+    lines = (ROOT / name).read_text().splitlines()
+    return {normal(Requirement(line).name) for line in lines if line and not line.startswith(("#", "-"))}
+
+
+def normal(name: str) -> str:
+    return re.sub("[-_.]+", "-", name).lower()
+
+
+def closure(names: set[str]) -> set[str]:
+    """The packages and all that they need on this machine."""
+    found, waiting = set(), set(names)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        needed = [Requirement(line) for line in requires(name) or []]
+        waiting |= {normal(each.name) for each in needed if not each.marker or each.marker.evaluate()} - found
+    return found
+
+
+def test_the_app_needs_neither_pytorch_nor_scipy():
+    assert not closure(listed("requirements-app.txt")) & NOT_IN_THE_APP
+
+
+def test_no_requirement_stands_in_two_lists():
+    assert not listed("requirements-app.txt") & listed("requirements-train.txt")
+
+
+@pytest.mark.slow
+def test_an_installation_has_every_file_of_the_package_and_the_trained_model(tmp_path):
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info", "tests", "benchmarks")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, source]
+    subprocess.run([sys.executable, "-m", "pip", *map(str, build)], check=True)
+    with ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        packed = set(wheel.namelist())
+    folders = {source / "captioning": "captioning", source / "checkpoints": "captioning/checkpoints"}
+    for folder, place in folders.items():
+        files = [Path(place, path.relative_to(folder)).as_posix() for path in folder.rglob("*") if path.is_file()]
+        assert files
+        assert set(files) <= packed
