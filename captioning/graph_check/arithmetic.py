@@ -19,9 +19,24 @@ from captioning.graph_check.sizes import (
     require,
 )
 
+# Work beside the multiplications, as measured on ONNX Runtime: of each of many small matrix products; of each row that
+# is normalized, and of each element where that is over another axis than the last; of each element that is sorted, and
+# that goes through a slow function.
+PRODUCT_WORK = 2**14
+ROW_WORK = 2**11
+STRIDED_WORK = 2**11
+SORT_WORK = 2**12
+SLOW_WORK = 2**6
+# Convolutions in groups take that many times as long.
+GROUPED_WORK = 4
+
 
 def elementwise(*tensors: Tensor | None) -> Made:
     return Made([broadcast(*(tensor.shape for tensor in tensors if tensor))])
+
+
+def slow_elementwise(*tensors: Tensor) -> Made:
+    return Made(elementwise(*tensors).shapes, SLOW_WORK)
 
 
 def add(a: Tensor, b: Tensor) -> Made:
@@ -41,9 +56,9 @@ def _combine(a: Tensor, b: Tensor, operation: Callable[[int, int], int]) -> tupl
     return tuple(derived(operation(x, y), x, y) for x, y in pairs)
 
 
-def along_axis(x: Tensor, *, axis: int = -1) -> Made:
-    find_axis(axis, len(x.shape))
-    return Made([x.shape])
+def softmax(x: Tensor, *, axis: int = -1) -> Made:
+    last = find_axis(axis, len(x.shape)) == len(x.shape) - 1
+    return Made([x.shape], ROW_WORK // x.shape[-1] if last else STRIDED_WORK)
 
 
 def activate(x: Tensor, *, alpha: float = 0, beta: float = 0, approximate: bytes = b"") -> Made:
@@ -59,10 +74,9 @@ def normalize_layer(
     x: Tensor, scale: Tensor, bias: Tensor | None = None, *, axis: int = -1, epsilon: float = 0, stash_type: int = 1
 ) -> Made:
     normalized = x.shape[find_axis(axis, len(x.shape)) :]
-    require(
-        {tensor.shape for tensor in (scale, bias) if tensor} == {normalized}, "scales other sizes than it normalizes"
-    )
-    return Made([x.shape])
+    fits = {tensor.shape for tensor in (scale, bias) if tensor} == {normalized}
+    require(fits, "scales other sizes than it normalizes")
+    return Made([x.shape], ROW_WORK // prod(normalized))
 
 
 def normalize_batch(
@@ -83,8 +97,9 @@ def quantize(x: Tensor, scale: Tensor, zero: Tensor | None = None, *, axis: int 
 def matmul(a: Tensor, b: Tensor) -> Made:
     require({a.kind, b.kind} == {TensorProto.FLOAT}, "multiplies other numbers than float32")
     require(min(len(a.shape), len(b.shape)) > 1, "multiplies vectors")
-    inner = join(a.shape[-1], b.shape[-2])
-    return Made([(*broadcast(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])], inner)
+    rows, columns = a.shape[-2], b.shape[-1]
+    inner = join(a.shape[-1], b.shape[-2]) + PRODUCT_WORK // (rows * columns)
+    return Made([(*broadcast(a.shape[:-2], b.shape[:-2]), rows, columns)], inner)
 
 
 def gemm(a: Tensor, b: Tensor, c: Tensor | None = None, **settings: float) -> Made:
@@ -115,7 +130,9 @@ def convolve(
     require(tuple(kernel_shape) in ((), tuple(kernel)), "has weights of another shape than it says")
     require(group > 0 and channels % group == 0 and x.shape[1] == inputs * group, "has weights for other channels")
     require(bias is None or bias.shape == (channels,), "has a bias for other channels")
-    return Made([(x.shape[0], channels, *_count_windows(x, kernel, **window))], inner=inputs * prod(kernel))
+    places = _count_windows(x, kernel, **window)
+    products = prod(weight.shape[1:]) * (GROUPED_WORK if group > 1 else 1)
+    return Made([(x.shape[0], channels, *places)], products + PRODUCT_WORK * group // (channels * prod(places)))
 
 
 def pool(
@@ -168,4 +185,4 @@ def top_k(x: Tensor, k: Tensor, *, axis: int = -1, largest: int = 1, sorted: int
     axis = find_axis(axis, len(x.shape))
     [size] = (AtMost(x.shape[axis]),) if k.value is None else k.value
     require(k.shape == (1,) and 0 < size <= x.shape[axis], "takes more than there is")
-    return Made([(*x.shape[:axis], size, *x.shape[axis + 1 :])] * 2)
+    return Made([(*x.shape[:axis], size, *x.shape[axis + 1 :])] * 2, SORT_WORK)

@@ -19,7 +19,7 @@ from onnx.helper import get_attribute_value
 from captioning.errors import shown
 from captioning.graph_check.operators import KINDS, Operator, find_operator
 from captioning.graph_check.run import Run
-from captioning.graph_check.sizes import AtMost, Misfit, Tensor, require, varies
+from captioning.graph_check.sizes import AtMost, NodeError, Tensor, require, varies
 
 # Where a graph says that its weights are; the runtime is given them by name instead.
 WEIGHTS_PLACE = "checkpoint"
@@ -202,7 +202,7 @@ def _add_node(run: Run, node: NodeProto, versions: Mapping[str, int]) -> None:
     operator = find_operator(node.domain, node.op_type, versions[node.domain])
     try:
         run.add_node(operator, node.input, node.output, _read_attributes(node, operator))
-    except Misfit as error:
+    except NodeError as error:
         raise ValueError(f"its operator {node.op_type} {error}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise ValueError(f"its operator {node.op_type} has inputs or attributes that do not fit") from None

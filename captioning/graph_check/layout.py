@@ -1,13 +1,11 @@
 """Rules of the operators that make and move numbers; see `operators.py`."""
 
 from collections.abc import Sequence
-from itertools import compress
 from math import prod
 
 from onnx import TensorProto
 
 from captioning.graph_check.sizes import (
-    AtMost,
     Made,
     Tensor,
     broadcast,

@@ -19,7 +19,6 @@ from captioning.graph_check.sizes import Made, Tensor, require
 
 KINDS = {
     TensorProto.FLOAT: "float32",
-    TensorProto.FLOAT16: "float16",
     TensorProto.INT8: "int8",
     TensorProto.UINT8: "uint8",
     TensorProto.INT32: "int32",
@@ -31,10 +30,12 @@ TYPES = {f"tensor({TensorProto.DataType.Name(kind).lower()})": kind for kind in 
 RULES: dict[str, Callable[..., Made]] = {
     name: rule
     for names, rule in {
-        "Sub Div Pow Where Clip Min Max Equal Less Greater And Or Not": arithmetic.elementwise,
-        "Abs Ceil Erf Exp Floor HardSwish Log Neg Reciprocal Relu Round Sigmoid Softplus Sqrt Tanh": arithmetic.elementwise,
-        "Elu Gelu HardSigmoid LeakyRelu Mish": arithmetic.activate,
-        "Softmax LogSoftmax": arithmetic.along_axis,
+        "Sub Div Where Clip Min Max Equal Less Greater And Or Not": arithmetic.elementwise,
+        "Abs Ceil Erf Exp Floor Log Neg Reciprocal Round Sqrt": arithmetic.elementwise,
+        "HardSwish Relu Sigmoid Tanh": arithmetic.elementwise,
+        "Pow Softplus": arithmetic.slow_elementwise,
+        "Elu Gelu HardSigmoid LeakyRelu": arithmetic.activate,
+        "Softmax LogSoftmax": arithmetic.softmax,
         "Add": arithmetic.add,
         "Mul": arithmetic.multiply,
         "Cast": arithmetic.cast,

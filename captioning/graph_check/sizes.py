@@ -7,7 +7,7 @@ from math import prod
 Shape = tuple[int, ...]
 
 
-class Misfit(ValueError):
+class NodeError(ValueError):
     """A node that is refused; the message continues the sentence "its operator Conv …"."""
 
 
@@ -53,7 +53,7 @@ class Made:
 
 def require(condition: bool, problem: str) -> None:
     if not condition:
-        raise Misfit(problem)
+        raise NodeError(problem)
 
 
 def varies(*sizes: int) -> bool:
