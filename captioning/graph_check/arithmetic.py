@@ -26,9 +26,9 @@ PRODUCT_WORK = 2**14
 ROW_WORK = 2**11
 STRIDED_WORK = 2**11
 SORT_WORK = 2**12
-SLOW_WORK = 2**6
+SLOW_WORK = 2**7
 # Convolutions in groups take that many times as long.
-GROUPED_WORK = 4
+GROUPED_WORK = 8
 
 
 def elementwise(*tensors: Tensor | None) -> Made:

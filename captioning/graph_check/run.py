@@ -14,7 +14,7 @@ MAX_RANK = 8
 MAX_BYTES = 2**29
 # Multiplications; reading or making an element counts as several.
 MAX_WORK = 2**35
-ELEMENT_WORK = 32
+ELEMENT_WORK = 48
 
 
 class Run:
