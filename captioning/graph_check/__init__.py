@@ -1,5 +1,6 @@
-"""Whether an ONNX graph from a checkpoint may be given to the runtime."""
+"""Whether the ONNX graphs of a checkpoint may be given to the runtime."""
 
-from captioning.graph_check.check import WEIGHTS_PLACE, GraphTensor, check_graph
+from captioning.graph_check.check import GraphTensor, check_graph
+from captioning.graph_check.model import check_model_graphs
 
-__all__ = ["WEIGHTS_PLACE", "GraphTensor", "check_graph"]
+__all__ = ["GraphTensor", "check_graph", "check_model_graphs"]

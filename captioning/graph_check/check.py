@@ -13,21 +13,17 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 from onnx.helper import get_attribute_value
 
+from captioning.checkpoint import WEIGHTS_PLACE
 from captioning.errors import shown
 from captioning.graph_check.operators import KINDS, Operator, find_operator
 from captioning.graph_check.run import Run
 from captioning.graph_check.sizes import AtMost, NodeError, Tensor, require, varies
 
-# Where a graph says that its weights are; the runtime is given them by name instead.
-WEIGHTS_PLACE = "checkpoint"
-
 MAX_BYTES = 2**20
 MAX_NODES = 8000
-# All numbers that stand in the graph itself: scalars, shapes, scales.
-MAX_INLINE_BYTES = 2**17
 # Elements of a tensor that may be a shape.
 MAX_KNOWN = 64
 VERSIONS = {"": range(18, 24), "com.microsoft": range(1, 2)}
@@ -83,14 +79,15 @@ def check_graph(
     Raises:
         ValueError: it is refused; the message is a clause that begins with "it" or "its".
     """
-    model = _parse(data)
+    model = parse_graph(data)
     _check_fields(model)
     graph = model.graph
+    if len(graph.node) > MAX_NODES:
+        raise ValueError(f"it has {len(graph.node):,} nodes")
     versions = _read_versions(model)
-    _check_inline(graph)
     _check_ends("inputs", graph.input, inputs)
     _check_ends("outputs", graph.output, outputs)
-    uses = Counter(name for node in graph.node for name in set(node.input))
+    uses = Counter(name for node in graph.node for name in set(node.input) if name)
     uses.update(outputs.keys())
     run = Run(uses)
     for name, tensor in inputs.items():
@@ -105,7 +102,12 @@ def check_graph(
     return [initializer.name for initializer in graph.initializer if initializer.external_data]
 
 
-def _parse(data: bytes) -> ModelProto:
+def parse_graph(data: bytes) -> ModelProto:
+    """The graph as it is, of bounded size.
+
+    Raises:
+        ValueError: it is none.
+    """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has {len(data):,} bytes")
     model = ModelProto()
@@ -139,15 +141,6 @@ def _read_versions(model: ModelProto) -> dict[str, int]:
     return versions
 
 
-def _check_inline(graph: GraphProto) -> None:
-    if len(graph.node) > MAX_NODES:
-        raise ValueError(f"it has {len(graph.node):,} nodes")
-    attributes = (attribute.t for node in graph.node for attribute in node.attribute)
-    size = sum(len(tensor.raw_data) for tensors in (graph.initializer, attributes) for tensor in tensors)
-    if size > MAX_INLINE_BYTES:
-        raise ValueError(f"it has {size:,} bytes of numbers in itself")
-
-
 def _check_ends(role: str, values: Sequence[ValueInfoProto], wanted: Mapping[str, GraphTensor]) -> None:
     """Compare inputs or outputs with what they must be; how the graph calls a size that varies does not matter."""
     found = {value.name: _describe(value) for value in values}
@@ -179,19 +172,18 @@ def _fits(found: Tensor | None, wanted: Tensor) -> bool:
 
 def _read_tensor(tensor: TensorProto, weights: Mapping[str, GraphTensor]) -> Tensor:
     """A tensor that stands in the graph, or one of the weights."""
-    name, shape = shown(tensor.name), tuple(tensor.dims)
-    dtype = KINDS.get(tensor.data_type)
+    shape, dtype = tuple(tensor.dims), KINDS.get(tensor.data_type)
     if dtype is None or min(shape, default=0) < 0:
-        raise ValueError(f"its tensor {name} has an unknown type or a negative size")
+        raise ValueError(f"its tensor {shown(tensor.name)} has an unknown type or a negative size")
     if tensor.external_data or tensor.data_location:
         place = [(entry.key, entry.value) for entry in tensor.external_data]
         if place != [("location", WEIGHTS_PLACE)] or tensor.raw_data:
-            raise ValueError(f"its tensor {name} stands in another file")
+            raise ValueError(f"its tensor {shown(tensor.name)} stands in another file")
         if weights.get(tensor.name) != GraphTensor(dtype, shape):
-            raise ValueError(f"its tensor {name} is not one of the weights")
+            raise ValueError(f"its tensor {shown(tensor.name)} is not one of the weights")
         return Tensor(tensor.data_type, shape)
     if len(tensor.raw_data) != prod(shape) * np.dtype(dtype).itemsize:
-        raise ValueError(f"its tensor {name} has more or fewer numbers than its shape")
+        raise ValueError(f"its tensor {shown(tensor.name)} has more or fewer numbers than its shape")
     value = tuple(np.frombuffer(tensor.raw_data, dtype).tolist()) if prod(shape) <= MAX_KNOWN else None
     return Tensor(tensor.data_type, shape, value)
 
@@ -201,19 +193,22 @@ def _add_node(run: Run, node: NodeProto, versions: Mapping[str, int]) -> None:
         raise ValueError(f"it uses the operators of {shown(node.domain or 'ONNX')} and names no version of them")
     operator = find_operator(node.domain, node.op_type, versions[node.domain])
     try:
-        run.add_node(operator, node.input, node.output, _read_attributes(node, operator))
+        require(all(name in run.tensors for name in node.input if name), "uses a tensor that nothing before it makes")
+        inputs = [run.tensors.get(name) for name in node.input]
+        made, inner = operator.make(inputs, _read_attributes(node, operator))
     except NodeError as error:
         raise ValueError(f"its operator {node.op_type} {error}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise ValueError(f"its operator {node.op_type} has inputs or attributes that do not fit") from None
+    run.add_node(node.input, node.output, made, inner)
 
 
 def _read_attributes(node: NodeProto, operator: Operator) -> dict[str, Any]:
     attributes = {}
     for attribute in node.attribute:
         name = attribute.name
-        require(name not in attributes, f"has two attributes {shown(name)}")
-        require(operator.attributes.get(name) == attribute.type, f"has an unknown attribute {shown(name)}")
+        known = name not in attributes and operator.attributes.get(name) == attribute.type
+        require(known, "has an attribute twice, or one that is unknown")
         if attribute.type == AttributeProto.TENSOR:
             attributes[name] = _read_tensor(attribute.t, {})
         else:

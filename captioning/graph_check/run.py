@@ -1,13 +1,12 @@
 """What a run of a graph takes at the largest sizes: memory and work."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from captioning.errors import shown
-from captioning.graph_check.operators import KINDS, Operator
-from captioning.graph_check.sizes import Tensor, require
+from captioning.graph_check.operators import KINDS
+from captioning.graph_check.sizes import Tensor
 
 MAX_RANK = 8
 # Bytes of the tensors that can be in use at a time, and of a single one.
@@ -25,8 +24,10 @@ class Run:
     made before it is gone, whatever the order in which the runtime goes through the nodes. Between two such places it
     may keep all that is made.
 
+    Every method raises ValueError where the graph is refused.
+
     Args:
-        uses: how often each tensor is used.
+        uses: how many nodes use each tensor; being an output of the graph counts as one use more.
     """
 
     def __init__(self, uses: Mapping[str, int]):
@@ -43,42 +44,40 @@ class Run:
         """A tensor that stands in the graph, or one of its weights."""
         self._define(name, tensor)
 
-    def add_node(
-        self, operator: Operator, inputs: Sequence[str], outputs: Sequence[str], attributes: Mapping[str, Any]
-    ) -> None:
+    def add_node(self, inputs: Sequence[str], outputs: Sequence[str], made: Sequence[Tensor], inner: int) -> None:
         """Add what a node makes of tensors that have been added; an empty name stands for none.
 
-        Raises:
-            ValueError: the node is refused, or the run takes too much.
+        Args:
+            inputs, outputs: names.
+            made: the outputs.
+            inner: multiplications for each of their elements.
         """
-        for name in inputs:
-            require(not name or name in self.tensors, f"uses {shown(name)}, which nothing before it makes")
-        require(any(self._uses[name] for name in outputs), "makes nothing that is used")
-        taken = [self.tensors.get(name) for name in inputs]
-        made, inner = operator.make(taken, attributes)
+        if len(outputs) != len(made) or not any(self._uses[name] for name in outputs):
+            raise ValueError("it has a node whose outputs are missing, or not used")
         for name, tensor in zip(outputs, made, strict=True):
-            self._define(name, tensor)
-        self._count_work(taken, made, inner)
+            if name:
+                self._define(name, tensor)
+        results = sum(tensor.elements for tensor in made)
+        read = sum(self.tensors[name].elements for name in inputs if name)
+        self._work += ELEMENT_WORK * (read + results) + inner * results
+        if self._work > MAX_WORK:
+            raise ValueError("it computes too much")
         self._count_bytes({name for name in inputs if name in self._open}, outputs, sum(map(_bytes, made)))
 
     def _define(self, name: str, tensor: Tensor) -> None:
-        require(name not in self.tensors, f"makes {shown(name)} a second time")
-        require(len(tensor.shape) <= MAX_RANK and min(tensor.shape, default=1) >= 0, "makes a tensor of an odd shape")
-        if name:
-            self.tensors[name] = tensor
-
-    def _count_work(self, taken: Sequence[Tensor | None], made: Sequence[Tensor], inner: int) -> None:
-        results = sum(tensor.elements for tensor in made)
-        elements = results + sum(tensor.elements for tensor in taken if tensor)
-        self._work += ELEMENT_WORK * elements + inner * results
-        require(self._work <= MAX_WORK, "makes the graph compute too much")
+        if name in self.tensors:
+            raise ValueError(f"its tensor {shown(name)} is made twice")
+        if len(tensor.shape) > MAX_RANK or min(tensor.shape, default=1) < 1:
+            raise ValueError(f"its tensor {shown(name)} has an odd shape")
+        self.tensors[name] = tensor
 
     def _count_bytes(self, changing: Iterable[str], outputs: Sequence[str], size: int) -> None:
-        if not changing:
-            self._constant_bytes += size
-        else:
+        if changing:
             self._bytes += size
-        require(self._bytes + self._constant_bytes <= MAX_BYTES, "makes the graph take too much memory")
+        else:
+            self._constant_bytes += size
+        if self._bytes + self._constant_bytes > MAX_BYTES:
+            raise ValueError("it takes too much memory")
         if changing:
             self._open |= {name: self._uses[name] for name in outputs if self._uses[name]}
         for name in changing:

@@ -120,15 +120,16 @@ def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
     }
 
 
-def split_weights(graph: onnx.ModelProto, names: Container[str]) -> tuple[bytes, dict[str, np.ndarray]]:
+def split_weights(model: onnx.ModelProto, names: Container[str]) -> tuple[bytes, dict[str, np.ndarray]]:
     """A graph's structure, and the weights with these names apart from it, to be given to the runtime by name."""
     structure, weights = onnx.ModelProto(), {}
-    structure.CopyFrom(graph)
-    for part in (structure, structure.graph, *structure.graph.node):
-        part.doc_string = ""
-        del part.metadata_props[:]
-    del structure.graph.value_info[:]
-    for tensor in structure.graph.initializer:
+    structure.CopyFrom(model)
+    graph = structure.graph
+    for part in (structure, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    graph.ClearField("value_info")
+    for tensor in graph.initializer:
         if tensor.name in names:
             weights[tensor.name] = numpy_helper.to_array(tensor)
             tensor.ClearField("raw_data")

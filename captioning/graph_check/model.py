@@ -1,0 +1,82 @@
+"""The two graphs of a checkpoint: what they must take and give, by its configuration."""
+
+from captioning.checkpoint import TYPES, CheckpointInfo
+from captioning.graph_check.check import GraphTensor, check_graph, parse_graph
+
+# The largest of each size that varies in a search: states that are continued, hypotheses, tokens asked for of each.
+LARGEST = {"states": 128, "rows": 128, "wanted": 128}
+
+
+def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> tuple[list[str], list[str]]:
+    """Refuse graphs that the runtime must not see, or that are not those of the configuration.
+
+    Returns:
+        The names of the weights that the encoder and the step use.
+
+    Raises:
+        ValueError: one is refused; the message is a clause.
+    """
+    config, vocabulary_size = info.config, len(info.vocabulary)
+    grid = _read_grid(encoder, config.image_size)
+    cells = grid[0] * grid[1]
+    depth = config.neck_size or info.channels
+
+    def floats(*shape: int | str) -> GraphTensor:
+        return GraphTensor("float32", shape)
+
+    def integers(*shape: int | str) -> GraphTensor:
+        return GraphTensor("int64", shape)
+
+    # A weight in float16 is given to the runtime in float32.
+    weights = {
+        name: GraphTensor("float32" if tensor.type == "F16" else TYPES[tensor.type].name, tensor.shape)
+        for name, tensor in info.tensors.items()
+    }
+    sizes = {**LARGEST, "candidates": vocabulary_size}
+    projected, state = floats(cells, config.attention_size), config.decoder_size
+    return (
+        check_graph(
+            encoder,
+            inputs={"pixels": GraphTensor("uint8", (1, 3, config.image_size, config.image_size))},
+            outputs={
+                "features": floats(*grid, depth),
+                "projected": projected,
+                "hidden": floats(1, state),
+                "cell": floats(1, state),
+            },
+            weights=weights,
+            sizes=sizes,
+        ),
+        check_graph(
+            step,
+            inputs={
+                "features": floats(cells, depth),
+                "projected": projected,
+                "hidden": floats("states", state),
+                "cell": floats("states", state),
+                "parents": integers("rows"),
+                "tokens": integers("rows"),
+                "wanted": integers("rows", "wanted"),
+                "count": integers(1),
+            },
+            outputs={
+                "attention": floats("states", cells),
+                "next_hidden": floats("rows", state),
+                "next_cell": floats("rows", state),
+                "log_probabilities": floats("rows", "candidates"),
+                "candidates": integers("rows", "candidates"),
+                "wanted_log_probabilities": floats("rows", "wanted"),
+            },
+            weights=weights,
+            sizes=sizes,
+        ),
+    )
+
+
+def _read_grid(encoder: bytes, image_size: int) -> tuple[int, int]:
+    """Rows and columns of the features as the encoder's graph declares them."""
+    features = [value for value in parse_graph(encoder).graph.output if value.name == "features"]
+    sizes = [size.dim_value for value in features for size in value.type.tensor_type.shape.dim]
+    if len(sizes) != 3 or not all(1 <= size <= image_size for size in sizes[:2]):
+        raise ValueError("its encoder gives no feature grid")
+    return sizes[0], sizes[1]
