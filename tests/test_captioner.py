@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from captioning import Captioner, PrefixError, SearchOptions, open_image
-from captioning.inference.beam_search import beam_search
 from captioning.model.model import load_model
 from tests.helpers import refused
 from tests.plain_search import plain_beam_search
@@ -21,7 +21,7 @@ def test_a_caption_accounts_for_itself(captioner, photos):
     assert not any(step.end for step in words)
     assert math.prod(step.probability for step in caption.steps) == pytest.approx(math.exp(caption.log_probability))
     for step in caption.steps:
-        assert step.attention.shape == captioner.encoder.grid
+        assert step.attention.shape == captioner.backend.grid
         assert step.attention.dtype == np.float32
         assert step.attention.sum() == pytest.approx(1, abs=1e-5)
         likeliest = [probability for _, probability in step.alternatives]
@@ -64,11 +64,19 @@ def test_there_are_as_many_hypotheses_as_the_beam_is_wide(captioner, photos, bea
 
 @pytest.mark.parametrize("beam_size", [1, 5])
 def test_the_real_model_searched_plainly_says_the_same(captioner, photos, beam_size):
-    features = captioner.encode([open_image(photos / "astronaut.jpg")]).features
+    captioner = Captioner.from_checkpoint(captioner.info.path, "cpu", "float32")
+    pixels = captioner.pixels(open_image(photos / "astronaut.jpg"))
+    model, info = load_model(captioner.info.path)
+    with torch.inference_mode():
+        features = model.encoder(torch.from_numpy(pixels[None]))[0]
     options = SearchOptions(beam_size=beam_size)
-    found = beam_search(captioner.decoder, features, options)[0]
-    expected = plain_beam_search(load_model(captioner.info.path)[0].decoder, features[0], options)
-    assert [hypothesis.tokens for hypothesis in found] == [tokens for tokens, _ in expected]
+    found = captioner.describe(captioner.encode([pixels]), options)[0].hypotheses
+    expected = plain_beam_search(model.decoder, features, options)
+    assert [hypothesis.text for hypothesis in found] == [
+        " ".join(info.vocabulary.decode(tokens)) for tokens, _ in expected
+    ]
+    for hypothesis, (_, log_probability) in zip(found, expected, strict=True):
+        assert hypothesis.log_probability == pytest.approx(log_probability, abs=1e-3)
 
 
 def test_loading_a_checkpoint_twice_gives_the_same_captions(captioner, photos):

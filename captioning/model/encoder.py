@@ -42,8 +42,8 @@ class ImageEncoder(nn.Module):
         self.backbone = _create_backbone(name, pretrained)
         self._image_size = image_size
         settings = self.backbone.pretrained_cfg
-        for name in ("mean", "std"):
-            self.register_buffer(f"_{name}", torch.tensor(settings[name]).view(3, 1, 1), persistent=False)
+        for scale in ("mean", "std"):
+            self.register_buffer(f"_{scale}", torch.tensor(settings[scale]).view(3, 1, 1), persistent=False)
         try:
             self.grid, self.channels = self._probe()
             self._block_names = self._group_blocks()
