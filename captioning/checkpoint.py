@@ -31,6 +31,7 @@ FORMATS = ("captioning/1", FORMAT)
 SUFFIX = ".safetensors"
 # Bytes of names, shapes and metadata: many times what a model needs, and little even when it is taken apart.
 MAX_HEADER = 4 * 2**20
+MAX_DIMENSIONS = 8
 METADATA = "__metadata__"
 # Of a tensor's types those that a checkpoint may have.
 TYPES = {
@@ -229,8 +230,10 @@ def _read_header(version: Version, file: BinaryIO) -> tuple[dict, dict[str, Stor
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:
         raise ValueError(f"its header claims {length:,} bytes")
-    header = json.loads(file.read(length).decode())
+    header = json.loads(file.read(length).decode(), object_pairs_hook=_named_once)
     metadata = header.pop(METADATA, {})
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no dictionary")
     tensors = {name: _stored_tensor(name, entry, 8 + length, version.size) for name, entry in header.items()}
     places = sorted((tensor.start, tensor.count * TYPES[tensor.type].itemsize) for tensor in tensors.values())
     end = 8 + length
@@ -243,10 +246,19 @@ def _read_header(version: Version, file: BinaryIO) -> tuple[dict, dict[str, Stor
     return metadata, tensors
 
 
+def _named_once(pairs: list[tuple[str, object]]) -> dict:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError("its header names something twice")
+    return named
+
+
 def _stored_tensor(name: str, entry: dict, first: int, size: int) -> StoredTensor:
     kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if kind not in TYPES:
         raise ValueError(f"{shown(name)} is stored as {shown(kind)}")
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"{shown(name)} has {len(shape):,} dimensions")
     if not all(type(number) is int and 0 <= number <= size for number in (*shape, start, end)):
         raise ValueError(f"{shown(name)} has a shape or place that is none")
     tensor = StoredTensor(kind, shape, first + start)

@@ -37,8 +37,8 @@ MEMORY = 2**30
 NAME = "hostile.safetensors"
 LOAD = """
 import sys, time
-from captioning.checkpoint import load_model
 from captioning.errors import CheckpointError
+from captioning.model.model import load_model
 for path in sys.argv[1:]:
     started = time.process_time()
     try:
@@ -51,8 +51,8 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 LOAD_AGAIN_AND_AGAIN = """
 import sys, time
-from captioning.checkpoint import load_model
 from captioning.errors import CheckpointError
+from captioning.model.model import load_model
 print("ready", flush=True)
 started = time.monotonic()
 while time.monotonic() < started + 3:
@@ -138,7 +138,7 @@ def loads(path: Path) -> bool:
     assert time.process_time() - started < SECONDS
     if model is None:
         assert message.startswith(f"{NAME} is not a usable checkpoint, ")
-        assert message.endswith(": choose another, or copy it anew.")
+        assert message.endswith(": choose another, or copy it again.")
         assert message.isprintable()
         assert len(message) < 400
         return False
@@ -376,8 +376,7 @@ def test_a_header_that_names_something_twice(target, tmp_path, twice, first):
     header = b"{" + twice + b"," + header[1:] if first else header[:-1] + b"," + twice + b"}"
     path = tmp_path / NAME
     path.write_bytes(len(header).to_bytes(8, "little") + header + target.whole[target.header :])
-    # The last one counts, or there may be no second.
-    assert loads(path) == (first and b"decoder" in twice)
+    assert not loads(path)
 
 
 class Trap:
