@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
-import onnx
 import onnxruntime
 
 from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, read_tensors
-from captioning.errors import CaptioningError, shown
+from captioning.errors import shown
+from captioning.graph_check import check_model_graphs
 from captioning.inference.backend import EncodedPhoto, Predictions
 from captioning.inference.runtime import Runtime, core_count
 
@@ -81,7 +81,19 @@ def load_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool)
     Raises:
         CheckpointError: they are none that may be run, or ONNX Runtime cannot run them.
     """
-    return OnnxBackend(*(_open_graph(info, graph, runtime, single_thread) for graph in GRAPHS))
+    structures = {graph: _read_graph(info, graph_name(runtime.precision, graph)) for graph in GRAPHS}
+    try:
+        names = check_model_graphs(info, **structures)
+    except ValueError as error:
+        raise damaged(info.path, f"of its graphs {error}") from None
+    sessions = []
+    for structure, weights in zip(structures.values(), names, strict=True):
+        arrays = read_tensors(info, weights)
+        try:
+            sessions.append(open_session(structure, arrays, runtime.device, single_thread=single_thread))
+        except Exception as error:  # ONNX Runtime's errors have no common class that is public.
+            raise damaged(info.path, f"ONNX Runtime cannot run one of its graphs ({shown(error)})") from None
+    return OnnxBackend(*sessions)
 
 
 def open_session(
@@ -109,18 +121,8 @@ def open_session(
     return onnxruntime.InferenceSession(structure, options, providers=[provider])
 
 
-def _open_graph(
-    info: CheckpointInfo, graph: str, runtime: Runtime, single_thread: bool
-) -> onnxruntime.InferenceSession:
-    name = graph_name(runtime.precision, graph)
-    structure = read_tensors(info, [name])[name].tobytes()
-    weights = [tensor.name for tensor in onnx.load_from_string(structure).graph.initializer if tensor.external_data]
-    try:
-        return open_session(structure, read_tensors(info, weights), runtime.device, single_thread=single_thread)
-    except CaptioningError:
-        raise
-    except Exception as error:  # ONNX Runtime's errors have no common class that is public.
-        raise damaged(info.path, f"ONNX Runtime cannot run its graph {name} ({shown(error)})") from None
+def _read_graph(info: CheckpointInfo, name: str) -> bytes:
+    return read_tensors(info, [name])[name].tobytes()
 
 
 @cache
