@@ -15,6 +15,7 @@ from PIL import Image
 from captioning import Captioner, SearchOptions, checkpoint
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
+from captioning.record import data_sets
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
 from tests.helpers import make_photos
@@ -49,7 +50,8 @@ def test_opens_with_a_sample_already_captioned(start, captioner, photos):
 
 def test_shows_the_checkpoints_scores(start, captioner):
     text = text_of(start())
-    for row in captioner.info.training["scores"]["test"]:
+    [dataset] = data_sets(captioner.info.training)
+    for row in dataset["scores"]["test"]:
         assert f"{row['bleu'][3]:.1f} at beam {row['beam_size']}" in text
 
 
@@ -223,7 +225,8 @@ def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
         assert fact in text
     assert "what it is bad at" in text.lower()
     scores = app.table[0].value
-    assert len(scores) == sum(map(len, info.training["scores"].values()))
+    found = [dataset["scores"].values() for dataset in data_sets(info.training)]
+    assert len(scores) == sum(len(rows) for of_dataset in found for rows in of_dataset)
     stages = [stage for stage in info.training["stages"] if stage["epochs"]]
     tables = [table.value for table in app.table[1:]]
     assert [len(table) for table in tables] == [len(stage["epochs"]) for stage in stages]

@@ -138,14 +138,13 @@ def _score_row(score: dict) -> dict[str, str]:
 
 
 def describe_limits(path: Path) -> str:
-    """What the model card beside a checkpoint says it is bad at (Markdown); empty if the card is not this one's."""
-    card = path.parent / "MODEL_CARD.md"
+    """What the model card beside a checkpoint, of the same name, says it is bad at (Markdown); empty without a card."""
     try:
-        text = card.read_text(encoding="utf-8", errors="replace")
+        text = path.with_suffix(".md").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     section = re.search(r"^## What it is bad at\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    return section[1].strip() if section and path.stem in text.partition("\n")[0] else ""
+    return section[1].strip() if section else ""
 
 
 def _is_number(epochs: list[dict], key: str) -> bool:
