@@ -3,7 +3,7 @@
 import pytest
 
 from captioning.data.datasets import read_dataset
-from captioning.evaluation.diversity import FUNCTION_WORDS, content_recall, diversity
+from captioning.evaluation.diversity import FUNCTION_WORDS, content_recall, diversity, gender_confusions
 from captioning.evaluation.metrics import dangling_endings, rank_correlation
 from captioning.vocabulary import tokenize
 
@@ -37,6 +37,16 @@ def test_peoples_own_captions_name_most_of_what_others_name_and_differ(flickr8k)
     assert varied["distinct"] > 290
     assert varied["distinct_words"] > 500
     assert {"dog", "man", "red", "running"}.isdisjoint(FUNCTION_WORDS)
+
+
+def test_a_caption_confuses_where_references_agree_and_it_says_the_other_alone():
+    woman = words("a woman sits", "a lady on a bench", "somebody sits")
+    both = words("a woman sits", "a man sits", "a woman on a bench")
+    doubtful = words("a woman sits", "somebody sits", "a person")
+    found = gender_confusions(
+        words("a man sits", "a man and a woman", "a person", "a man", "a man"), [woman, woman, woman, both, doubtful]
+    )
+    assert found == {"women": 3, "women_called_men": 1, "men": 0, "men_called_women": 0}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Content words are all but the function words of English: nouns and verbs, and ad
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations
 
 from captioning.evaluation.metrics import Captions, References
 
@@ -15,6 +16,8 @@ FUNCTION_WORDS = frozenset(
     "she side so some that the their them there these they this three through to together towards toward two "
     "under up upon very was were what when where which while who with without s t".split()
 )
+WOMEN = frozenset("woman women girl girls lady ladies female females she her".split())
+MEN = frozenset("man men boy boys guy guys male males he his him".split())
 # The bands' upper ends: in the references of up to which share of the photos a word stands.
 BANDS = {"rare": 0.01, "medium": 0.05, "frequent": 1.0}
 
@@ -55,6 +58,26 @@ def content_recall(captions: Captions, references: References) -> dict[str, floa
             wanted[band] += 1
             named[band] += word in caption
     return {f"recall_{band}": 100 * named[band] / wanted[band] for band in BANDS if wanted[band]}
+
+
+def gender_confusions(captions: Captions, references: References) -> dict[str, float]:
+    """How many photos show women or men alone, and how many captions of them speak of the other alone.
+
+    A photo shows women alone where two or more of its references speak of women and none of men, and the other way.
+
+    Args:
+        captions, references: as for `bleu`.
+
+    Returns:
+        `women`, `women_called_men`, `men` and `men_called_women`, numbers of photos.
+    """
+    counts = dict.fromkeys(("women", "women_called_men", "men", "men_called_women"), 0)
+    for caption, group in zip(captions, references, strict=True):
+        for (name, shown), (other_name, other) in permutations((("women", WOMEN), ("men", MEN))):
+            if sum(not shown.isdisjoint(reference) for reference in group) > 1 and all(map(other.isdisjoint, group)):
+                counts[name] += 1
+                counts[f"{name}_called_{other_name}"] += not other.isdisjoint(caption) and shown.isdisjoint(caption)
+    return counts
 
 
 def _content_words(references: Sequence[Sequence[str]]) -> set[str]:

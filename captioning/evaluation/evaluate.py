@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from captioning.data.datasets import Example
-from captioning.evaluation.diversity import content_recall, diversity
+from captioning.evaluation.diversity import content_recall, diversity, gender_confusions
 from captioning.evaluation.metrics import (
     attention_movement,
     bleu,
@@ -40,8 +40,9 @@ class WidthScore:
         bleu: BLEU-1 to BLEU-4, 0 to 100.
         metrics: `cider`, `rouge_l`, `meteor` where Java is found (all times 100); `words` (mean length), `doubled` and
             `dangling` (captions that say a word twice in a row, or break off); `movement` (mean total-variation
-            distance between consecutive words' attention); those of `diversity` and `content_recall`; `calibration`
-            (Spearman's correlation between a caption's log-probability a word and its CIDEr).
+            distance between consecutive words' attention); those of `diversity`, `content_recall` and
+            `gender_confusions`; `calibration` (Spearman's correlation between a caption's log-probability a word and
+            its CIDEr).
         percentiles: PERCENTILES of the captions' log-probabilities a word (nats, `<end>` counts).
         seconds: encoding and searching, without reading the photos.
         captions: one a photo, in the split's order.
@@ -105,6 +106,7 @@ def _score(width: int, captions: list[Caption], references: list[list[list[str]]
         "movement": float(np.mean(movement)),
         **diversity(words),
         **content_recall(words, references),
+        **gender_confusions(words, references),
         "calibration": rank_correlation(sureness, cider_scores(words, references)),
     }
     percentiles = np.percentile(sureness, PERCENTILES).tolist()
