@@ -4,17 +4,18 @@ python -m benchmarks.folder DIR [--photos 1000] [--rounds 3]
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 
 from benchmarks.timing import HEAD, Row, compare
@@ -46,8 +47,14 @@ def peak_megabytes(folder: Path) -> float:
     """Peak memory of the command on all of a folder."""
     with tempfile.TemporaryDirectory() as place:
         call = [sys.executable, "-m", "captioning", "caption", folder, "--output", Path(place) / "captions.csv"]
-        subprocess.run(call, check=True, stderr=subprocess.DEVNULL)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
+        process, peak = psutil.Popen(call, stderr=subprocess.DEVNULL), 0
+        while process.poll() is None:
+            with suppress(psutil.Error):
+                peak = max(peak, process.memory_info().rss)
+            time.sleep(0.01)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, call)
+    return peak / 1e6
 
 
 def one_core(job: Job, captioner: Captioner, photos: list[str]) -> str:

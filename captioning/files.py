@@ -1,13 +1,16 @@
 """Files that appear whole under their name, or not at all; folders that one process at a time writes in."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import lock_descriptor
+
 from captioning.errors import CaptioningError
+
+BLOCK = 2**20
 
 
 @contextmanager
@@ -22,7 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
-        with temporary.open("rb") as file:
+        # To be written to, which Windows asks for before it writes anything out.
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
@@ -31,12 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def lock(file: BinaryIO) -> bool:
-    """Whether no other process has locked this file; it is this one's then, until it is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    """Whether no other process has locked this file; it is this one's then, until it is closed or the process ends."""
+    return lock_descriptor(file.fileno(), blocking=False)
 
 
 @contextmanager
@@ -55,10 +55,25 @@ def holding(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
     with (folder / "lock").open("ab") as file:
         if not lock(file):
             busy()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_descriptor(file.fileno())
         for leftover in folder.glob(".[0-9]*.*"):
             leftover.unlink(missing_ok=True)
         yield
+
+
+def reserve(path: Path) -> None:
+    """Take from the disk now what a file of zeros will need, so that no later write to it finds the disk full.
+
+    Raises:
+        OSError: there is not so much room.
+    """
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            return
+        while block := file.read(BLOCK):
+            file.seek(-len(block), os.SEEK_CUR)
+            file.write(block)
 
 
 def is_no_file(path: Path | str) -> bool:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from captioning.errors import DatasetError, ImageError
-from captioning.files import holding, replacing
+from captioning.files import holding, replacing, reserve
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
@@ -98,9 +97,8 @@ def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.ndarray, n
 def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
     with replacing(path) as temporary:
         open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
-        # Reserved now: a disk that fills up later would end the process when it writes to the mapping.
-        with temporary.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        # A disk that fills up later would end the process when it writes to the mapping.
+        reserve(temporary)
 
 
 def _fill(model: CaptioningModel, photos: list[Path], features: np.ndarray, done: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from captioning.errors import CaptioningError
 from captioning.files import is_no_file, lock
@@ -41,7 +42,7 @@ class Results:
         if is_no_file(self._lines):
             raise CaptioningError(f"{self._lines} is there already and no file: name another file.")
         try:
-            self._file = self._lines.open("ab", buffering=0)
+            self._file = self._lines.open("a+b", buffering=0)
         except OSError as error:
             raise self.refusal(error) from None
         try:
@@ -109,7 +110,7 @@ class Results:
     def _read_lines(self) -> tuple[set[str], int]:
         """The photos that have a row, and where the last whole line ends."""
         photos, end = set(), 0
-        with self._lines.open("rb") as lines:
+        with self._open_lines() as lines:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
@@ -119,6 +120,12 @@ class Results:
                     raise self._damaged(line)
                 end += len(line)
         return photos, end
+
+    def _open_lines(self) -> BinaryIO:
+        """The lines from the first on, by the handle that has the lock: Windows lets no other read the file."""
+        lines = os.fdopen(os.dup(self._file.fileno()), "rb")
+        lines.seek(0)
+        return lines
 
     def _decode(self, line: bytes) -> str:
         try:

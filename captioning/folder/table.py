@@ -37,7 +37,9 @@ class Table(Results):
         try:
             if self._end or not self.path.exists():
                 self._write_table()
-            self._lines.unlink()
+            # Before, for Windows removes no file that is open.
+            self._file.close()
+            self._lines.unlink(missing_ok=True)
         except OSError as error:
             raise self.refusal(error) from None
 
@@ -74,7 +76,7 @@ class Table(Results):
 
     def _waiting_rows(self) -> Iterator[Row]:
         """Rows that the table lacks; after a crash between its appearing and their removal it has them."""
-        with self._lines.open("rb") as lines:
+        with self._open_lines() as lines:
             for line in lines:
                 row = self._format.decode(line)
                 if row.photo not in self._finished:
