@@ -19,6 +19,8 @@ from captioning.graph_check.sizes import (
     require,
 )
 
+# Of a size that is computed: no integer type overflows.
+MAX_ELEMENT = 2**30
 # Work beside the multiplications, as measured on ONNX Runtime: of each of many small matrix products; of each row that
 # is normalized, and of each element where that is over another axis than the last; of each element that is sorted, and
 # that goes through a slow function.
@@ -53,7 +55,9 @@ def _combine(a: Tensor, b: Tensor, operation: Callable[[int, int], int]) -> tupl
         return None
     length = max(len(a.value), len(b.value))
     pairs = zip(a.value * (length // len(a.value)), b.value * (length // len(b.value)), strict=True)
-    return tuple(derived(operation(x, y), x, y) for x, y in pairs)
+    elements = tuple(derived(operation(x, y), x, y) for x, y in pairs)
+    require(max(elements) <= MAX_ELEMENT, "computes a size beyond all bounds")
+    return elements
 
 
 def softmax(x: Tensor, *, axis: int = -1) -> Made:
@@ -66,8 +70,9 @@ def activate(x: Tensor, *, alpha: float = 0, beta: float = 0, approximate: bytes
 
 
 def cast(x: Tensor, *, to: int, saturate: int = 1) -> Made:
-    whole = {TensorProto.INT32, TensorProto.INT64}
-    return Made([x.shape], kind=to, value=x.value if {x.kind, to} <= whole else None)
+    whole = {x.kind, to} <= {TensorProto.INT32, TensorProto.INT64}
+    kept = whole and x.value is not None and all(-MAX_ELEMENT <= element <= MAX_ELEMENT for element in x.value)
+    return Made([x.shape], kind=to, value=x.value if kept else None)
 
 
 def normalize_layer(

@@ -20,12 +20,10 @@ from captioning.checkpoint import WEIGHTS_PLACE
 from captioning.errors import shown
 from captioning.graph_check.operators import KINDS, Operator, find_operator
 from captioning.graph_check.run import Run
-from captioning.graph_check.sizes import AtMost, NodeError, Tensor, require, varies
+from captioning.graph_check.sizes import MAX_KNOWN, MAX_RANK, AtMost, NodeError, Tensor, require, varies
 
 MAX_BYTES = 2**20
 MAX_NODES = 8000
-# Elements of a tensor that may be a shape.
-MAX_KNOWN = 64
 VERSIONS = {"": range(18, 24), "com.microsoft": range(1, 2)}
 # The fields that a message may have: no functions, subgraphs, sparse tensors, metadata or declared shapes in between.
 FIELDS = {
@@ -173,8 +171,8 @@ def _fits(found: Tensor | None, wanted: Tensor) -> bool:
 def _read_tensor(tensor: TensorProto, weights: Mapping[str, GraphTensor]) -> Tensor:
     """A tensor that stands in the graph, or one of the weights."""
     shape, dtype = tuple(tensor.dims), KINDS.get(tensor.data_type)
-    if dtype is None or min(shape, default=0) < 0:
-        raise ValueError(f"its tensor {shown(tensor.name)} has an unknown type or a negative size")
+    if dtype is None or len(shape) > MAX_RANK or min(shape, default=0) < 0:
+        raise ValueError(f"its tensor {shown(tensor.name)} has an unknown type or an odd shape")
     if tensor.external_data or tensor.data_location:
         place = [(entry.key, entry.value) for entry in tensor.external_data]
         if place != [("location", WEIGHTS_PLACE)] or tensor.raw_data:
@@ -192,10 +190,11 @@ def _add_node(run: Run, node: NodeProto, versions: Mapping[str, int]) -> None:
     if node.domain not in versions:
         raise ValueError(f"it uses the operators of {shown(node.domain or 'ONNX')} and names no version of them")
     operator = find_operator(node.domain, node.op_type, versions[node.domain])
+    attributes = _read_attributes(node, operator)
     try:
         require(all(name in run.tensors for name in node.input if name), "uses a tensor that nothing before it makes")
         inputs = [run.tensors.get(name) for name in node.input]
-        made, inner = operator.make(inputs, _read_attributes(node, operator))
+        made, inner = operator.make(inputs, attributes)
     except NodeError as error:
         raise ValueError(f"its operator {node.op_type} {error}") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
@@ -207,8 +206,8 @@ def _read_attributes(node: NodeProto, operator: Operator) -> dict[str, Any]:
     attributes = {}
     for attribute in node.attribute:
         name = attribute.name
-        known = name not in attributes and operator.attributes.get(name) == attribute.type
-        require(known, "has an attribute twice, or one that is unknown")
+        if name in attributes or operator.attributes.get(name) != attribute.type:
+            raise ValueError(f"its operator {node.op_type} has an attribute twice, or one that is unknown")
         if attribute.type == AttributeProto.TENSOR:
             attributes[name] = _read_tensor(attribute.t, {})
         else:

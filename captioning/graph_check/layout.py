@@ -6,6 +6,7 @@ from math import prod
 from onnx import TensorProto
 
 from captioning.graph_check.sizes import (
+    MAX_KNOWN,
     Made,
     Tensor,
     broadcast,
@@ -19,14 +20,18 @@ from captioning.graph_check.sizes import (
     varies,
 )
 
+MAX_PARTS = 1024
+ZERO = Tensor(TensorProto.FLOAT, (1,))
+
 
 def constant(*, value: Tensor | None = None, value_ints: tuple[int, ...] | None = None) -> Made:
     if value is None:
-        value = Tensor(TensorProto.INT64, (len(value_ints),), tuple(value_ints))
+        value = Tensor(TensorProto.INT64, (len(value_ints),), tuple(value_ints[:MAX_KNOWN]))
+        require(value.elements <= MAX_KNOWN, "is too large")
     return Made([value.shape], kind=value.kind, value=value.value)
 
 
-def constant_of_shape(shape: Tensor, *, value: Tensor) -> Made:
+def constant_of_shape(shape: Tensor, *, value: Tensor = ZERO) -> Made:
     require(value.elements == 1, "repeats more than one number")
     return Made([known(shape)], kind=value.kind)
 
@@ -88,7 +93,8 @@ def concatenate(*tensors: Tensor, axis: int) -> Made:
     columns = list(zip(*(tensor.shape for tensor in tensors), strict=True))
     shape = [derived(sum(c), *c) if place == axis else join(*c) for place, c in enumerate(columns)]
     values = [tensor.value for tensor in tensors]
-    return Made([tuple(shape)], value=None if None in values or len(shape) > 1 else sum(values, ()))
+    whole = len(shape) == 1 and shape[0] <= MAX_KNOWN and None not in values
+    return Made([tuple(shape)], value=sum(values, ()) if whole else None)
 
 
 def split(x: Tensor, parts: Tensor | None = None, *, axis: int = 0, num_outputs: int = 0) -> Made:
@@ -97,10 +103,10 @@ def split(x: Tensor, parts: Tensor | None = None, *, axis: int = 0, num_outputs:
     if parts:
         sizes = fixed(parts)
     else:
+        require(0 < num_outputs <= MAX_PARTS, "splits into too many parts")
         part = -(-size // num_outputs)
-        sizes = [min(part, size - first) for first in range(0, size, part)]
-        require(len(sizes) == num_outputs, "splits into more parts than there are")
-    require(not varies(size) and sum(sizes) == size, "splits another size than it has")
+        sizes = [min(part, size - first) for first in range(0, part * num_outputs, part)]
+    require(not varies(size) and sum(sizes) == size and min(sizes) > 0, "splits another size than it has")
     return Made([(*x.shape[:axis], part, *x.shape[axis + 1 :]) for part in sizes])
 
 

@@ -6,9 +6,8 @@ import numpy as np
 
 from captioning.errors import shown
 from captioning.graph_check.operators import KINDS
-from captioning.graph_check.sizes import Tensor
+from captioning.graph_check.sizes import MAX_RANK, Tensor
 
-MAX_RANK = 8
 # Bytes of the tensors that can be in use at a time, and of a single one.
 MAX_BYTES = 2**29
 # Multiplications; reading or making an element counts as several.

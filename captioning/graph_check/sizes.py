@@ -6,6 +6,10 @@ from math import prod
 
 Shape = tuple[int, ...]
 
+# Elements of a tensor that may be a shape.
+MAX_KNOWN = 64
+MAX_RANK = 8
+
 
 class NodeError(ValueError):
     """A node that is refused; the message continues the sentence "its operator Conv …"."""
