@@ -1,4 +1,4 @@
-"""The command line: `python -m captioning caption`, `evaluate` and `export`."""
+"""The command line: `python -m captioning caption`, `evaluate`, `export`, `optimize` and `export-onnx`."""
 
 import argparse
 import gc
@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from captioning.arguments import Parser
+from captioning.checkpoint import GRAPH_PRECISIONS, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
 from captioning.inference.options import PRECISIONS, SearchOptions
+from captioning.inference.runtime import ONNX_RUNTIME, choose_runtime
 
 MAX_BEAM_SIZE = 100
 MAX_LENGTH_PENALTY = 10
@@ -101,6 +103,19 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--beam-size", type=beam_size, nargs="+", default=[1, 3, 5], help="default: 1 3 5")
     evaluate.add_argument("--results", type=Path, help="write the captions of the last width in COCO results format")
     evaluate.set_defaults(run=run_evaluate)
+
+    optimize = commands.add_parser("optimize", help="make a checkpoint ready to run without PyTorch (needs PyTorch)")
+    optimize.add_argument("checkpoint", type=Path, metavar="FILE")
+    optimize.add_argument(
+        "--data", type=Path, nargs="+", default=[], help="data sets that it learned from: for graphs in int8 too"
+    )
+    optimize.set_defaults(run=run_optimize)
+
+    onnx = commands.add_parser("export-onnx", help="write a checkpoint's graphs as ONNX files")
+    onnx.add_argument("checkpoint", type=Path, metavar="FILE")
+    onnx.add_argument("--precision", choices=GRAPH_PRECISIONS, help="default: the checkpoint's first")
+    onnx.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    onnx.set_defaults(run=run_export_onnx)
     return parser
 
 
@@ -190,6 +205,35 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         # Last, so that a file that cannot be written does not cost the scores.
         results = coco_results(examples, scores[-1].captions)
         write_whole(arguments.results, json.dumps(results).encode())
+    return 0
+
+
+def run_optimize(arguments: argparse.Namespace) -> int:
+    """Write graphs into a checkpoint."""
+    # Here, so that nobody else waits for PyTorch.
+    from captioning.data.datasets import read_dataset
+    from captioning.training.optimize import optimize_checkpoint
+
+    datasets = [read_dataset(folder) for folder in arguments.data]
+    for comparison in optimize_checkpoint(arguments.checkpoint, datasets):
+        print(comparison.describe())
+    precisions = " and ".join(read_info(arguments.checkpoint).graph_precisions)
+    print(f"{arguments.checkpoint} has graphs in {precisions}.")
+    if not datasets:
+        print("For graphs in int8, which are faster, name the data sets that it learned from with --data.")
+    return 0
+
+
+def run_export_onnx(arguments: argparse.Namespace) -> int:
+    """Write a checkpoint's graphs as files."""
+    from captioning.inference.onnx_files import write_onnx
+
+    info = read_info(arguments.checkpoint)
+    runtime = choose_runtime(info, "cpu", arguments.precision)
+    if runtime.library != ONNX_RUNTIME:
+        raise CaptioningError(f"{arguments.checkpoint} has no graphs: make them with python -m captioning optimize.")
+    write_onnx(info, runtime.precision, arguments.output)
+    print(f"The graphs in {runtime.precision} are in {arguments.output}.")
     return 0
 
 

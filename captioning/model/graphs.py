@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Container
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -22,6 +22,8 @@ ENCODER_OUTPUTS = ("features", "projected", "hidden", "cell")
 STEP_OUTPUTS = ("attention", "next_hidden", "next_cell", "log_probabilities", "candidates", "wanted_log_probabilities")
 # Numbers up to which a constant is computed when a graph is made.
 SMALL = 1024
+# Numbers up to which a constant stands in a graph's structure, such as a shape.
+MOST_INLINE = 64
 
 
 class EncoderGraph(nn.Module):
@@ -120,29 +122,57 @@ def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
     }
 
 
-def split_weights(model: onnx.ModelProto, names: Container[str]) -> tuple[bytes, dict[str, np.ndarray]]:
-    """A graph's structure, and the weights with these names apart from it, to be given to the runtime by name."""
-    structure, weights = onnx.ModelProto(), {}
+def split_weights(
+    model: onnx.ModelProto, tensors: Mapping[str, torch.Tensor], prefix: str
+) -> tuple[bytes, dict[str, np.ndarray]]:
+    """A graph's structure, without its weights, which the runtime is given by name.
+
+    Args:
+        model: a graph with its weights.
+        tensors: those of the captioning model; weights that are among them are used by their names there.
+        prefix: of the names of other weights: `prefix.0`, `prefix.1` …
+
+    Returns:
+        The structure, serialized, and the weights that are not among the tensors.
+    """
+    structure, names, weights = onnx.ModelProto(), {}, {}
     structure.CopyFrom(model)
     graph = structure.graph
-    for part in (structure, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+    for part in (structure, graph, *graph.node, *graph.input, *graph.output):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     graph.ClearField("value_info")
     for tensor in graph.initializer:
-        if tensor.name in names:
-            weights[tensor.name] = numpy_helper.to_array(tensor)
-            tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value=WEIGHTS_PLACE)
+        name, array = tensor.name, numpy_helper.to_array(tensor)
+        if name in tensors and np.array_equal(array, tensors[name].numpy()):
+            names[name] = name
+        elif array.size > MOST_INLINE:
+            names[name] = f"{prefix}.{len(weights)}"
+            weights[names[name]] = array
+        inline = name not in names
+        tensor.CopyFrom(numpy_helper.from_array(array, name) if inline else _without_numbers(tensor, names[name]))
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
     return structure.SerializeToString(), weights
+
+
+def _without_numbers(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    place = onnx.StringStringEntryProto(key="location", value=WEIGHTS_PLACE)
+    return onnx.TensorProto(
+        name=name,
+        dims=tensor.dims,
+        data_type=tensor.data_type,
+        data_location=onnx.TensorProto.EXTERNAL,
+        external_data=[place],
+    )
 
 
 @torch.no_grad()
 def _export(
     module: nn.Module, examples: tuple, inputs: list[str], outputs: tuple[str, ...], shapes: tuple | None
 ) -> onnx.ModelProto:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for library in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         # It warns of sizes that two inputs share, which is as it should be.
         warnings.simplefilter("ignore")
