@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from tqdm import tqdm
 
-from captioning.checkpoint import CheckpointInfo, graph_name
+from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name
 from captioning.data.datasets import CaptionDataset, Example
 from captioning.evaluation.evaluate import WidthScore, evaluate
 from captioning.images import open_image, to_pixels
@@ -136,7 +136,9 @@ def _points(score: WidthScore) -> dict[str, float]:
 
 
 def _backend(graphs: Graphs) -> OnnxBackend:
-    return OnnxBackend(*(open_session(graphs[graph].SerializeToString(), {}) for graph in ("encoder", "step")))
+    # Not on the pool that sessions share: quantization has sessions of its own, which that would forbid.
+    encoder, step = (open_session(graphs[graph].SerializeToString(), {}, single_thread=True) for graph in GRAPHS)
+    return OnnxBackend(encoder, step)
 
 
 def _draw(datasets: Sequence[CaptionDataset], split: str, count: int) -> list[Example]:

@@ -74,7 +74,7 @@ def _write_mean(first: Path, second: Path, path: Path) -> Path:
 
 
 def _score(path: Path, dataset: CaptionDataset, split: str) -> list[dict]:
-    captioner = Captioner.from_checkpoint(path)
+    captioner = Captioner.from_checkpoint(path, single_thread=True)
     scores = evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
     rows = [score.as_dict() for score in scores]
     print(f"{path.stem} on the {split} split of {dataset.name}:\n{score_table(rows)}", flush=True)
