@@ -1,13 +1,17 @@
 """Photo in, caption out, with the real checkpoint and real photos."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from captioning import Captioner, PrefixError, SearchOptions, open_image
+from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.model.model import load_model
+from tests.browser import ROOT
 from tests.helpers import refused
 from tests.plain_search import plain_beam_search
 
@@ -107,3 +111,17 @@ def test_words_that_a_caption_cannot_begin_with_are_told_in_one_sentence(caption
     encoded = captioner.encode([open_image(photos / "rocket.jpg")])
     with refused(PrefixError):
         captioner.describe(encoded, SearchOptions(beam_size=1), [prefix])
+
+
+@pytest.mark.slow
+def test_captioners_of_one_thread_and_of_all_cores_live_in_one_process(photos):
+    """In a process of its own: what was opened first decides what ONNX Runtime allows after it."""
+    script = (
+        "import sys; from captioning import Captioner\n"
+        "for single in (True, False, True, False):\n"
+        "    print(Captioner.from_checkpoint(sys.argv[1], 'cpu', single_thread=single)(sys.argv[2]).as_dict()['words'])"
+    )
+    command = [sys.executable, "-c", script, DEFAULT_CHECKPOINT, photos / "coffee.jpg"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    assert len(set(run.stdout.splitlines())) == 1

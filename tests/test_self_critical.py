@@ -36,9 +36,9 @@ def test_the_log_probabilities_are_those_of_reading_the_samples(decoder):
     memory, state = decoder.start(features, 3)
     before = torch.full((4, 3), START)
     for step in range(tokens.shape[2]):
-        out = decoder.step(before, state, memory)
-        last, state, before = before, out.state, tokens[:, :, step]
-        logits = out.logits.scatter(-1, last.unsqueeze(-1), -torch.inf)
+        state = decoder.advance(decoder.attend(memory, state), before)
+        last, before = before, tokens[:, :, step]
+        logits = decoder.predict(state.hidden).scatter(-1, last.unsqueeze(-1), -torch.inf)
         logits[..., [*NEVER_GENERATED, *([END] if step == 0 else [])]] = -torch.inf
         expected = logits.log_softmax(dim=-1).gather(-1, before.unsqueeze(-1)).squeeze(-1)
         said = before != PAD

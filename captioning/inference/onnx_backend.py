@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
+from threading import Lock
 
 import numpy as np
 import onnxruntime
@@ -15,6 +16,7 @@ from captioning.inference.runtime import Runtime, core_count
 
 # Of ONNX Runtime's levels of messages.
 ERRORS_ALONE = 3
+_opening, _pool_is_shared = Lock(), False
 
 
 class OnnxBackend:
@@ -112,7 +114,8 @@ def open_session(
     options.add_external_initializers(list(values), list(values.values()))
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", _empty_folder())
     options.log_severity_level = ERRORS_ALONE
-    if single_thread:
+    # Once a process has a pool, ONNX Runtime opens no sessions beside it that have threads of their own.
+    if single_thread and not _pool_is_shared:
         options.intra_op_num_threads = 1
     else:
         _share_one_pool()
@@ -125,10 +128,13 @@ def _read_graph(info: CheckpointInfo, name: str) -> bytes:
     return read_tensors(info, [name])[name].tobytes()
 
 
-@cache
 def _share_one_pool() -> None:
     """Have all sessions of the process share one pool of threads, for those of their own fight for the cores."""
-    onnxruntime.set_global_thread_pool_sizes(core_count(), 1)
+    global _pool_is_shared
+    with _opening:
+        if not _pool_is_shared:
+            onnxruntime.set_global_thread_pool_sizes(core_count(), 1)
+            _pool_is_shared = True
 
 
 @cache

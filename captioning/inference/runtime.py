@@ -67,7 +67,8 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
     Args:
         info: of the checkpoint.
         runtime: what `choose_runtime` chose.
-        single_thread: compute on the thread that asks; otherwise all threads that ask share a pool of all cores.
+        single_thread: compute on the thread that asks, unless the process has the pool already; otherwise all threads
+            that ask share a pool of all cores.
 
     Raises:
         CheckpointError: the file is not sound.
