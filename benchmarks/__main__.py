@@ -14,7 +14,7 @@ from pathlib import Path
 import timm
 import torch
 
-from benchmarks import arithmetic, epoch, folder, growth, one_photo, precision, search, timing
+from benchmarks import epoch, folder, growth, one_photo, precision, search, timing
 from captioning.files import write_whole
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -47,7 +47,6 @@ def sections(data: Path) -> Iterator[list[object]]:
     row, cached = epoch.measure(data, EPOCH_PHOTOS, EPOCH_ROUNDS)
     yield ["## Training", "", timing.HEAD, row, "", f"Caching their features, once for all epochs: {cached:.1f} s."]
     yield ["## How cost grows", "", growth.HEAD, *growth.measure()]
-    yield ["## The arithmetic", "", arithmetic.HEAD, *arithmetic.measure()]
     yield ["## Precision", "", precision.HEAD, *precision.measure(data)]
 
 

@@ -1,4 +1,4 @@
-"""What captioning a folder costs beside its convolutions, and the memory that it takes.
+"""What captioning a folder costs beside its encoder, and the memory that it takes.
 
 python -m benchmarks.folder DIR [--photos 1000] [--rounds 3]
 """
@@ -11,12 +11,10 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import psutil
-import torch
 
 from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
@@ -24,23 +22,13 @@ from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.folder.job import BATCH_SIZE, Job
 from captioning.folder.photos import find_photos
 from captioning.folder.threads import caption_with_threads
-from captioning.images import to_pixels
-from captioning.model.encoder import CPU_BATCH_SIZE
+from captioning.inference.runtime import core_count
 
 
-@torch.inference_mode()
-def encode(captioner: Captioner, pixels: torch.Tensor) -> None:
-    """The convolutions alone, on tensors that are ready."""
-    for batch in pixels.split(CPU_BATCH_SIZE):
-        captioner.encoder(batch)
-
-
-def encode_in_threads(captioner: Captioner, pixels: torch.Tensor) -> None:
-    """The same as the folder is worked on: a thread a core, each with photos of its own."""
-    cores = torch.get_num_threads()
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        list(pool.map(partial(encode, captioner), pixels.split(BATCH_SIZE)))
-    torch.set_num_threads(cores)
+def encode_in_threads(captioner: Captioner, pixels: np.ndarray) -> None:
+    """The encoder alone as the folder is worked on: a thread a core, each with photos of its own."""
+    with ThreadPoolExecutor(core_count()) as pool:
+        list(pool.map(captioner.backend.encode, np.split(pixels, range(BATCH_SIZE, len(pixels), BATCH_SIZE))))
 
 
 def peak_megabytes(folder: Path) -> float:
@@ -59,8 +47,6 @@ def peak_megabytes(folder: Path) -> float:
 
 def one_core(job: Job, captioner: Captioner, photos: list[str]) -> str:
     """What a photo takes of one core, the others doing nothing."""
-    cores = torch.get_num_threads()
-    torch.set_num_threads(1)
     seconds = Counter()
     for start in range(0, len(photos), BATCH_SIZE):
         begun = time.perf_counter()
@@ -70,7 +56,6 @@ def one_core(job: Job, captioner: Captioner, photos: list[str]) -> str:
         captioner.describe(encoded, job.options)
         searched = time.perf_counter() - read - encoded.seconds
         seconds.update(read=read - begun, encoder=encoded.seconds, search=searched)
-    torch.set_num_threads(cores)
     each = ", ".join(f"{part} {1000 * taken / len(photos):.1f}" for part, taken in seconds.items())
     return (
         f"One core, the others idle, milliseconds a photo: {each}. If nothing were lost between them, and the model "
@@ -82,15 +67,14 @@ def measure(folder: Path, count: int, rounds: int) -> list[Row | str]:
     """The folder beside the encoder alone, for the first photos of it; and what each part takes."""
     job = Job(folder, DEFAULT_CHECKPOINT, SearchOptions())
     photos = find_photos(job.folder)[0][:count]
-    captioner = Captioner.from_checkpoint(job.checkpoint)
-    size = captioner.info.config.image_size
-    pixels = torch.from_numpy(np.stack([to_pixels(open_image(job.folder / photo), size) for photo in photos]))
+    all_cores, one = Captioner.from_checkpoint(job.checkpoint, "cpu"), job.captioner()
+    pixels = np.stack([one.pixels(open_image(job.folder / photo)) for photo in photos])
     others = {
-        "the encoder alone, all cores on each batch": lambda: encode(captioner, pixels),
-        "the encoder alone, a core for each batch": lambda: encode_in_threads(captioner, pixels),
+        "the encoder alone, all cores on each batch": lambda: all_cores.backend.encode(pixels),
+        "the encoder alone, a core for each batch": lambda: encode_in_threads(one, pixels),
     }
     rows = compare(f"a folder of {len(photos)} photos", lambda: list(caption_with_threads(job, photos)), others, rounds)
-    return [*rows, "", one_core(job, captioner, photos)]
+    return [*rows, "", one_core(job, one, photos)]
 
 
 def main() -> None:

@@ -16,9 +16,10 @@ from torchvision.transforms.v2.functional import normalize
 from benchmarks.reference import reference_search
 from benchmarks.timing import HEAD, Row, compare
 from captioning import Captioner, SearchOptions, open_image
+from captioning.config import ModelConfig
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import to_pixels
-from captioning.model.model import CaptioningModel, ModelConfig
+from captioning.model.model import CaptioningModel
 from captioning.page.gallery import sample_photos
 from captioning.vocabulary import END
 

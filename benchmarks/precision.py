@@ -1,4 +1,4 @@
-"""Captions in each precision that this CPU has, beside those in float32, on the dev split.
+"""Captions in each precision that the checkpoint has graphs of, beside those in float32, on the dev split.
 
 python -m benchmarks.precision --data ../shared/flickr8k
 """
@@ -6,16 +6,12 @@ python -m benchmarks.precision --data ../shared/flickr8k
 import argparse
 from pathlib import Path
 
-import torch
-from captioning.model.packing import has_operators
-
-from captioning import Captioner
+from captioning import Captioner, SearchOptions
+from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.evaluation.evaluate import evaluate
-from captioning.inference.options import PRECISIONS, SearchOptions
 
-AVAILABLE = [name for name in PRECISIONS if has_operators(getattr(torch, name))]
 HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"
 
 
@@ -23,8 +19,8 @@ def measure(data: Path) -> list[str]:
     """Lines of the table, one a precision."""
     examples = read_dataset(data).split("dev")
     lines, exact = [], None
-    for name in AVAILABLE:
-        captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, precision=name)
+    for name in sorted(read_info(DEFAULT_CHECKPOINT).graph_precisions):
+        captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", name)
         [score] = evaluate(captioner, examples, [5], SearchOptions())
         exact = exact or score.captions
         same = sum(one == other for one, other in zip(exact, score.captions, strict=True)) / len(exact)

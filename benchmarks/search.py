@@ -3,6 +3,7 @@
 python -m benchmarks.search
 """
 
+import numpy as np
 import torch
 
 from benchmarks.reference import reference_search
@@ -19,25 +20,32 @@ BATCH = 32
 def measure() -> list[Row]:
     """At several beam widths: the sample photos one by one, and as a batch of 32 (each of them several times)."""
     captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
-    theirs = load_model(DEFAULT_CHECKPOINT)[0].decoder
-    samples = captioner.encode([open_image(path) for path in sample_photos().values()]).features
-    batch = samples.repeat(-(-BATCH // len(samples)), 1, 1)[:BATCH]
+    pixels = np.stack([captioner.pixels(open_image(path)) for path in sample_photos().values()])
+    model, _ = load_model(DEFAULT_CHECKPOINT)
+    with torch.inference_mode():
+        features = model.encoder(torch.from_numpy(pixels))
+    samples = captioner.backend.encode(pixels)
+    chosen = [index % len(samples) for index in range(BATCH)]
     rows = []
     for width in (1, 3, 5, 10):
         options = SearchOptions(beam_size=width)
 
         def one_by_one(options: SearchOptions = options) -> None:
-            for features in samples.split(1):
-                beam_search(captioner.decoder, features, options)
+            for photo in samples:
+                beam_search(captioner.backend, [photo], options)
+
+        def together(options: SearchOptions = options) -> None:
+            beam_search(captioner.backend, [samples[index] for index in chosen], options)
 
         def reference(features: torch.Tensor, width: int = width) -> None:
             for each in features.split(1):
-                reference_search(theirs, each, width)
+                reference_search(model.decoder, each, width)
 
         name, way = f"search at beam {width}", "the reference's way"
-        rows += compare(f"{name}, {len(samples)} photos one by one", one_by_one, {way: lambda: reference(samples)})
-        together = lambda options=options: beam_search(captioner.decoder, batch, options)  # noqa: E731
-        rows += compare(f"{name}, {BATCH} photos together", together, {way: lambda: reference(batch)}, rounds=3)
+        rows += compare(f"{name}, {len(samples)} photos one by one", one_by_one, {way: lambda: reference(features)})
+        rows += compare(
+            f"{name}, {BATCH} photos together", together, {way: lambda: reference(features[chosen])}, rounds=3
+        )
     return rows
 
 
