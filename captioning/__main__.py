@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from captioning.arguments import Parser
-from captioning.checkpoint import GRAPH_PRECISIONS, read_info
+from captioning.config import GRAPH_PRECISIONS, PRECISIONS
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
-from captioning.inference.options import PRECISIONS, SearchOptions
-from captioning.inference.runtime import ONNX_RUNTIME, choose_runtime
+from captioning.inference.options import SearchOptions
 
 MAX_BEAM_SIZE = 100
 MAX_LENGTH_PENALTY = 10
@@ -211,6 +210,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 def run_optimize(arguments: argparse.Namespace) -> int:
     """Write graphs into a checkpoint."""
     # Here, so that nobody else waits for PyTorch.
+    from captioning.checkpoint import read_info
     from captioning.data.datasets import read_dataset
     from captioning.training.optimize import optimize_checkpoint
 
@@ -226,7 +226,10 @@ def run_optimize(arguments: argparse.Namespace) -> int:
 
 def run_export_onnx(arguments: argparse.Namespace) -> int:
     """Write a checkpoint's graphs as files."""
+    # Here, so that a command that only explains itself does not wait for numpy.
+    from captioning.checkpoint import read_info
     from captioning.inference.onnx_files import write_onnx
+    from captioning.inference.runtime import ONNX_RUNTIME, choose_runtime
 
     info = read_info(arguments.checkpoint)
     runtime = choose_runtime(info, "cpu", arguments.precision)

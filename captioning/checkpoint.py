@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from safetensors.numpy import save
 
-from captioning.config import ModelConfig
+from captioning.config import GRAPH_PRECISIONS, ModelConfig
 from captioning.errors import CheckpointError, shown
 from captioning.files import replacing
 from captioning.record import check_record
@@ -43,7 +43,6 @@ BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
 GRAPHS = ("encoder", "step")
 # What graphs name as the file with their weights, which the runtime is given by name instead.
 WEIGHTS_PLACE = "checkpoint"
-GRAPH_PRECISIONS = ("int8", "float32")
 
 
 def graph_name(precision: str, graph: str) -> str:

@@ -1,7 +1,11 @@
-"""The settings that a model is built from."""
+"""The settings that a model is built from, and the precisions in which it runs."""
 
 from dataclasses import dataclass
 
+# In which a checkpoint can have graphs, the one to prefer first, and PyTorch's encoder can compute.
+GRAPH_PRECISIONS = ("int8", "float32")
+TORCH_PRECISIONS = ("float32", "float16", "bfloat16")
+PRECISIONS = tuple(dict.fromkeys(GRAPH_PRECISIONS + TORCH_PRECISIONS))
 # Far beyond any sensible model; it keeps a forged checkpoint from asking for all the memory there is.
 MAX_SIZE = 8192
 # No tensor of a checkpoint depends on it, but the time and the memory that a photo takes do.

@@ -36,7 +36,7 @@ def test_prints_json_with_everything_behind_the_caption(command, captioner, phot
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["photo"] for row in rows] == names
     for row in rows:
-        assert set(row) == {"photo", "caption", "log_probability", "words", "hypotheses", "seconds"}
+        assert set(row) == {"photo", "caption", "log_probability", "words", "hypotheses", "seconds", "runtime"}
         assert len(row["hypotheses"]) == 4
         assert row["hypotheses"][0] == {"caption": row["caption"], "log_probability": row["log_probability"]}
         assert [word["word"] for word in row["words"] if not word.get("end")] == row["caption"].split()

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-PRECISIONS = ("int8", "float32", "float16", "bfloat16")
-
 
 @dataclass(frozen=True)
 class SearchOptions:

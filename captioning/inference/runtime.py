@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from captioning.checkpoint import CheckpointInfo
+from captioning.config import TORCH_PRECISIONS
 from captioning.errors import CaptioningError, CheckpointError, shown
 from captioning.inference.backend import Backend
 
 ONNX_RUNTIME, PYTORCH = "ONNX Runtime", "PyTorch"
 GPUS = ("cuda", "mps")
-# Of autocast in PyTorch; ONNX Runtime has those of a checkpoint's graphs.
-TORCH_PRECISIONS = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
