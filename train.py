@@ -54,6 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, default=Path("runs/run"), help="folder of states, tables, plots and logs")
     parser.add_argument("--cache", type=Path, default=Path(".cache/features"), help="folder of the feature cache")
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from this one")
+    parser.add_argument(
+        "--quantize",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="give the checkpoint graphs in int8 too, where its captions stay as good",
+    )
     parser.add_argument("--score-test", action="store_true", help="score the result on the test splits too")
     parser.add_argument("--resume", action="store_true", help="go on from the last saved state")
     parser.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS", help="between saved states")
@@ -148,6 +154,7 @@ def read_run(arguments: argparse.Namespace) -> Run:
         seed=arguments.seed,
         command=shlex.join(["python", "train.py", *sys.argv[1:]]),
         start=arguments.start,
+        quantize=arguments.quantize,
         score_test=arguments.score_test,
         resume=arguments.resume,
         save_every=arguments.save_every,

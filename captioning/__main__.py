@@ -215,8 +215,7 @@ def run_optimize(arguments: argparse.Namespace) -> int:
     from captioning.training.optimize import optimize_checkpoint
 
     datasets = [read_dataset(folder) for folder in arguments.data]
-    for comparison in optimize_checkpoint(arguments.checkpoint, datasets):
-        print(comparison.describe())
+    optimize_checkpoint(arguments.checkpoint, datasets)
     precisions = " and ".join(read_info(arguments.checkpoint).graph_precisions)
     print(f"{arguments.checkpoint} has graphs in {precisions}.")
     if not datasets:

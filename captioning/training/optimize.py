@@ -25,7 +25,7 @@ from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import ONNX_RUNTIME, Runtime
 from captioning.inference.trace import Hypothesis
 from captioning.model.graphs import export_graphs, split_weights
-from captioning.model.model import load_model, save_model
+from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.training.quantization import EncoderQuantizer, quantize_step
 
 Graphs = dict[str, onnx.ModelProto]
@@ -57,26 +57,38 @@ class Comparison:
         return f"{self.dataset}, dev, int8 (float32): {scores}; {self.equal:.1%} of the captions are the same."
 
 
-def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = ()) -> list[Comparison]:
-    """Write graphs into a checkpoint, replacing those that it has.
-
-    Args:
-        path: of the checkpoint.
-        datasets: with train and dev splits, those that it learned from; without any its graphs are in float32 alone.
-
-    Returns:
-        For each data set, what integers do to its captions; they are left out where one of them loses too much.
+def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = ()) -> None:
+    """Write graphs into a checkpoint, replacing those that it has; see `make_graphs`.
 
     Raises:
         CheckpointError: the file is not sound, or cannot be written.
         ImageError: a photo cannot be read.
     """
     model, info = load_model(path)
+    save_model(path, model, info.vocabulary, info.training, make_graphs(model, info, datasets))
+
+
+def make_graphs(
+    model: CaptioningModel, info: CheckpointInfo, datasets: Sequence[CaptionDataset]
+) -> dict[str, np.ndarray]:
+    """The tensors `graph.*` of a model's checkpoint; what integers do to its captions is printed.
+
+    Args:
+        model: in evaluation mode.
+        info: of a checkpoint with its configuration and vocabulary.
+        datasets: with train and dev splits, those that it learned from. Without any, or where integers lose too much on
+            one of them, the graphs are in float32 alone.
+
+    Raises:
+        ImageError: a photo cannot be read.
+    """
     graphs = export_graphs(model)
-    variants, comparisons = {"float32": graphs}, []
+    variants = {"float32": graphs}
     if datasets:
         quantized = _quantize(graphs, info, datasets)
         comparisons = [_compare(graphs, quantized, info, dataset) for dataset in datasets]
+        for comparison in comparisons:
+            print(comparison.describe(), flush=True)
         if all(comparison.passes for comparison in comparisons):
             variants["int8"] = quantized
     tensors = {}
@@ -85,8 +97,7 @@ def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = ()) -> 
             prefix = graph_name(precision, f"weights.{graph}")
             structure, weights = split_weights(exported, model.state_dict(), prefix)
             tensors |= {graph_name(precision, graph): np.frombuffer(structure, np.uint8), **weights}
-    save_model(path, model, info.vocabulary, info.training, tensors)
-    return comparisons
+    return tensors
 
 
 def _quantize(graphs: Graphs, info: CheckpointInfo, datasets: Sequence[CaptionDataset]) -> Graphs:

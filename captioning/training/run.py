@@ -31,6 +31,7 @@ class Run:
         command: what was typed, kept in the checkpoint.
         start: a checkpoint to go on from with the stages that it has not been through; None starts with an untrained
             decoder and ImageNet weights.
+        quantize: give the checkpoint graphs in int8 too, where its captions stay as good.
         score_test: score the checkpoint on the test splits too, where there are any.
         resume: go on from the last saved state.
         save_every: seconds between states within an epoch.
@@ -43,6 +44,7 @@ class Run:
     seed: int
     command: str
     start: Path | None = None
+    quantize: bool = True
     score_test: bool = False
     resume: bool = False
     save_every: float = 60.0

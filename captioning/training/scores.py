@@ -10,6 +10,7 @@ from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.model.model import load_model, save_model
 from captioning.training.callbacks import write_table
+from captioning.training.optimize import make_graphs
 from captioning.training.run import Run, check_output
 from captioning.visualize.curves import plot_beam_scores
 
@@ -22,7 +23,8 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
     As in training, the geometric mean of BLEU-4 and CIDEr is compared, over the data sets and the beam widths. The mean
     of the last two stages' weights is a candidate too: the later one started from the earlier, and between the two lie
     weights that have something of both (Wortsman et al., 2022, *Model soups*). The mean (`mean.safetensors`), a table
-    (`beam_scores.csv`) and plots (`beam_scores_….png`) go into the run's folder.
+    (`beam_scores.csv`) and plots (`beam_scores_….png`) go into the run's folder. The output has graphs, and its scores
+    are theirs.
 
     Args:
         stages: a checkpoint for each, and the one that they started from if there was one.
@@ -36,17 +38,24 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
         stages = [*stages, _write_mean(stages[-2], stages[-1], run.folder / "mean.safetensors")]
     on_dev = {path: [_score(path, dataset, "dev") for dataset in datasets] for path in stages}
     best = max(stages, key=lambda path: _mean_score(on_dev[path]))
-    scores = [{"dev": rows} for rows in on_dev[best]]
-    for dataset, of_dataset in zip(datasets, scores, strict=True):
-        if run.score_test and dataset.splits["test"]:
-            of_dataset["test"] = _score(best, dataset, "test")
-        plot_beam_scores(of_dataset, run.folder / f"beam_scores_{dataset.key}.png")
+    model, info = load_model(best)
+    graphs = make_graphs(model, info, datasets if run.quantize else ())
+    # What is scored is what is written: the graphs, in the precision in which they run.
+    shipped = run.folder / "shipped.safetensors"
+    save_model(shipped, model, info.vocabulary, info.training, graphs)
+    scores = [_score_splits(shipped, dataset, run) for dataset in datasets]
     write_table(run.folder / "beam_scores.csv", _table(datasets, scores))
     check_output(run.output)
-    model, info = load_model(best)
     described = [{**dataset.about, "scores": found} for dataset, found in zip(datasets, scores, strict=True)]
-    save_model(run.output, model, info.vocabulary, {**info.training, "datasets": described})
+    save_model(run.output, model, info.vocabulary, {**info.training, "datasets": described}, graphs)
     print(f"{best.stem}, the best on dev, is written to {run.output}.")
+
+
+def _score_splits(path: Path, dataset: CaptionDataset, run: Run) -> dict[str, list[dict]]:
+    scored = ("dev", "test") if run.score_test and dataset.splits["test"] else ("dev",)
+    scores = {split: _score(path, dataset, split) for split in scored}
+    plot_beam_scores(scores, run.folder / f"beam_scores_{dataset.key}.png")
+    return scores
 
 
 def _mean_score(on_datasets: Sequence[Sequence[dict]]) -> float:
