@@ -208,7 +208,9 @@ def test_several_data_sets_are_learned_as_one_and_scored_each_on_its_own(data, t
     (second / "dataset_second.json").write_text(json.dumps({"images": images}))
     command = train(data, tmp_path, "--stages", "1", "3", "--epochs", "1", "--stage3-epochs", "1", "--score-test")
     command[command.index(str(data)) + 1 : command.index(str(data)) + 1] = [str(second)]
-    out = run(command)
+    out = run([*command, "--cache", str(tmp_path / "cache"), "--precision", "bf16-mixed"])
+    # Train and dev, cached once for both stages.
+    assert len(list((tmp_path / "cache").iterdir())) == 2
     assert "1 of 4 train photos of dataset_second left out" in out
     info = read_info(tmp_path / "model.safetensors")
     assert "zebra" in info.vocabulary.words

@@ -60,7 +60,7 @@ def save_model(
     Raises:
         CheckpointError: it cannot be written there.
     """
-    tensors = {name: _to_store(tensor) for name, tensor in model.state_dict().items()}
+    tensors = {name: as_stored(tensor) for name, tensor in model.state_dict().items()}
     write_checkpoint(path, model.config, vocabulary, training, tensors | (graphs or {}))
 
 
@@ -78,7 +78,8 @@ def load_model(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:
     return model.eval(), info
 
 
-def _to_store(tensor: torch.Tensor) -> np.ndarray:
+def as_stored(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as checkpoints hold it: matrices in float16, vectors in float32."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.is_floating_point():
         tensor = tensor.half() if tensor.ndim > 1 else tensor.float()

@@ -19,7 +19,7 @@ from captioning.data.datasets import CaptionDataset
 from captioning.data.held_out import without_held_out
 from captioning.data.loaders import ResumableLoader
 from captioning.errors import CheckpointError, DatasetError
-from captioning.model.model import CaptioningModel, load_model, save_model
+from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
 from captioning.training.callbacks import EpochTable, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.interrupt import Interrupt
@@ -97,6 +97,9 @@ class Schedule:
         else:
             self.vocabulary = _frequent_words(self._train, min_frequency)
             self._model = self._new_model(config)
+            # As a checkpoint holds it, so that a stage that starts from one reads the features that this one caches.
+            for tensor in self._model.encoder.state_dict().values():
+                tensor.copy_(torch.from_numpy(as_stored(tensor)))
             self._record = {"min_frequency": min_frequency, "stages": []}
         self._record["datasets"] = [dataset.about for dataset in self.datasets]
         through = {stage["stage"] for stage in self._record["stages"]}
