@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import streamlit as st
@@ -42,6 +43,7 @@ from captioning.visualize.tree.description import describe_tree
 from captioning.vocabulary import tokenize
 
 MAX_BEAM_SIZE = 10
+CAMERA_NEEDS = "Browsers let a page use the camera over HTTPS or on localhost only. A photo can be uploaded over any."
 THUMBNAIL_SIZE = 160
 # A gallery of more photos is a list of names.
 MAX_THUMBNAILS = 20
@@ -159,12 +161,20 @@ def choose_photo(library: Library) -> Photo | None:
             # Of any kind: what is no photo is told here, in words that are not Streamlit's.
             file = st.file_uploader("Your photo", key="upload", help="It stays in memory.")
         else:
-            file = st.camera_input("Take a photo", key="camera")
+            if not may_use_camera():
+                st.info(CAMERA_NEEDS)
+            file = st.camera_input("Take a photo", key="camera", help=CAMERA_NEEDS)
         st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")
         return load_photo(file.name, file.getvalue()) if file else None
     except CaptioningError as error:
         show_error(error)
         return None
+
+
+def may_use_camera() -> bool:
+    """Whether browsers let this page use the camera."""
+    address = urlsplit(st.context.url or "")
+    return address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def choose_from_gallery(gallery: dict[str, Path]) -> Photo:

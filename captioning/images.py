@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 from captioning.blocks import too_many_blocks
 from captioning.errors import ImageError, shown
+from captioning.memory import allowed_bytes
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
@@ -20,6 +21,8 @@ MAX_PIXELS = 64_000_000
 MAX_COPIED_PIXELS = 32_000_000
 # A run-length encoded BMP is read in Python.
 MAX_RUN_LENGTH_PIXELS = 8_000_000
+# At these limits a photo takes up to 600 MB. With less memory than four times that they shrink in proportion.
+ENOUGH_MEMORY = 2_400_000_000
 # Of EXIF longer than this, which has no orientation of a camera's, nothing is read.
 MAX_EXIF_BYTES = 4 * 1024 * 1024
 # More than any encoder or screen shows; larger photos are made smaller, so that keeping a few costs little.
@@ -59,7 +62,7 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
 
     Raises:
         ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels (a WebP,
-            AVIF or TIFF and some JPEGs 32, a BMP that is run-length encoded 8).
+            AVIF or TIFF and some JPEGs 32, a BMP that is run-length encoded 8; fewer where little memory is allowed).
     """
     name, data = _read(source, called)
     if not data:
@@ -80,7 +83,7 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise _too_many_pixels(name, MAX_PIXELS) from None
+        raise _too_many_pixels(name, _fitting(MAX_PIXELS)) from None
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name} is not a photo: choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from None
     except Exception:
@@ -127,14 +130,21 @@ def _check_size(name: str, image: Image.Image) -> None:
 
 def _most_pixels(image: Image.Image) -> int:
     if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTH:
-        return MAX_RUN_LENGTH_PIXELS
+        return _fitting(MAX_RUN_LENGTH_PIXELS)
     # One that is long, or in CMYK, is not decoded smaller, or holds too much all the same.
     large_jpeg = "progressive" in image.info and (image.mode == "CMYK" or min(image.size) < 2 * AVERAGED_SIDE)
-    return MAX_COPIED_PIXELS if image.format in ("WEBP", "AVIF", "TIFF") or large_jpeg else MAX_PIXELS
+    copied = image.format in ("WEBP", "AVIF", "TIFF") or large_jpeg
+    return _fitting(MAX_COPIED_PIXELS if copied else MAX_PIXELS)
+
+
+def _fitting(pixels: int) -> int:
+    """How many of so many pixels there is memory for."""
+    return int(pixels * min(1, allowed_bytes() / ENOUGH_MEMORY))
 
 
 def _too_many_pixels(name: str, limit: int) -> ImageError:
-    return ImageError(f"{name} has more than {limit // 10**6} megapixels: save it smaller and try again.")
+    reason = "" if allowed_bytes() >= ENOUGH_MEMORY else ", for which there is too little memory here"
+    return ImageError(f"{name} has more than {limit / 1e6:.0f} megapixels{reason}: save it smaller and try again.")
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
