@@ -22,15 +22,17 @@ from captioning.graph_check.sizes import (
 # Of a size that is computed: no integer type overflows.
 MAX_ELEMENT = 2**30
 # Work beside the multiplications, as measured on ONNX Runtime: of each of many small matrix products; of each row that
-# is normalized, and of each element where that is over another axis than the last; of each element that is sorted, and
-# that goes through a slow function.
+# is normalized, and of each element where that is over another axis than the last; of each element that is sorted,
+# that goes through a slow function, or that is in the window of a pool.
 PRODUCT_WORK = 2**14
 ROW_WORK = 2**11
 STRIDED_WORK = 2**11
 SORT_WORK = 2**12
 SLOW_WORK = 2**7
-# Convolutions in groups take that many times as long.
-GROUPED_WORK = 8
+POOL_WORK = 2**7
+# Convolutions with few output channels in a group take that many times as long.
+FEW_CHANNELS = 16
+FEW_CHANNELS_WORK = 8
 
 
 def elementwise(*tensors: Tensor | None) -> Made:
@@ -136,7 +138,7 @@ def convolve(
     require(group > 0 and channels % group == 0 and x.shape[1] == inputs * group, "has weights for other channels")
     require(bias is None or bias.shape == (channels,), "has a bias for other channels")
     places = _count_windows(x, kernel, **window)
-    products = prod(weight.shape[1:]) * (GROUPED_WORK if group > 1 else 1)
+    products = prod(weight.shape[1:]) * (FEW_CHANNELS_WORK if channels // group < FEW_CHANNELS else 1)
     return Made([(x.shape[0], channels, *places)], products + PRODUCT_WORK * group // (channels * prod(places)))
 
 
@@ -144,7 +146,7 @@ def pool(
     x: Tensor, *, kernel_shape: Shape, count_include_pad: int = 0, ceil_mode: int = 0, storage_order: int = 0, **window
 ) -> Made:
     spatial = _count_windows(x, kernel_shape, ceil_mode=ceil_mode, **window)
-    return Made([(*x.shape[:2], *spatial)], inner=prod(kernel_shape))
+    return Made([(*x.shape[:2], *spatial)], POOL_WORK * prod(kernel_shape))
 
 
 def _count_windows(
