@@ -36,7 +36,15 @@ METADATA = "__metadata__"
 # Of a tensor's types those that a checkpoint may have.
 TYPES = {
     name: np.dtype(kind)
-    for name, kind in {"F16": "<f2", "F32": "<f4", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1"}.items()
+    for name, kind in {
+        "F16": "<f2",
+        "F32": "<f4",
+        "I64": "<i8",
+        "I32": "<i4",
+        "I8": "i1",
+        "U8": "u1",
+        "BOOL": "?",
+    }.items()
 }
 # Tensors that no optimizer changes: batch norm's statistics.
 BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")

@@ -142,6 +142,10 @@ def split_weights(
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     graph.ClearField("value_info")
+    domains = {node.domain for node in graph.node}
+    versions = [version for version in structure.opset_import if version.domain in domains]
+    del structure.opset_import[:]
+    structure.opset_import.extend(versions)
     for tensor in graph.initializer:
         name, array = tensor.name, numpy_helper.to_array(tensor)
         if name in tensors and np.array_equal(array, tensors[name].numpy()):
