@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_prints_json_with_everything_behind_the_caption(command, captioner, phot
     assert [row["photo"] for row in rows] == names
     for row in rows:
         assert set(row) == {"photo", "caption", "log_probability", "words", "hypotheses", "seconds", "runtime"}
+        assert row["runtime"] == asdict(captioner.runtime)
         assert len(row["hypotheses"]) == 4
         assert row["hypotheses"][0] == {"caption": row["caption"], "log_probability": row["log_probability"]}
         assert [word["word"] for word in row["words"] if not word.get("end")] == row["caption"].split()

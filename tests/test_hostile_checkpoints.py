@@ -54,11 +54,13 @@ import sys, time
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model
 print("ready", flush=True)
-started = time.monotonic()
-while time.monotonic() < started + 3:
+started, seen = time.monotonic(), set()
+# On a machine with other work both versions take longer to be met.
+while time.monotonic() < started + (3 if len(seen) > 1 else 60):
     try:
         model, info = load_model(sys.argv[1])
         print(info.training["command"], *info.vocabulary.words[4:], *set(model.decoder.output.bias.tolist()))
+        seen.add(info.training["command"])
     except CheckpointError:
         print("refused")
 """
