@@ -108,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     optimize.add_argument(
         "--data", type=Path, nargs="+", default=[], help="data sets that it learned from: for graphs in int8 too"
     )
+    optimize.add_argument("--score-test", action="store_true", help="score the test splits too")
     optimize.set_defaults(run=run_optimize)
 
     onnx = commands.add_parser("export-onnx", help="write a checkpoint's graphs as ONNX files")
@@ -212,10 +213,10 @@ def run_optimize(arguments: argparse.Namespace) -> int:
     # Here, so that nobody else waits for PyTorch.
     from captioning.checkpoint import read_info
     from captioning.data.datasets import read_dataset
-    from captioning.training.optimize import optimize_checkpoint
+    from captioning.training.scores import optimize_checkpoint
 
     datasets = [read_dataset(folder) for folder in arguments.data]
-    optimize_checkpoint(arguments.checkpoint, datasets)
+    optimize_checkpoint(arguments.checkpoint, datasets, score_test=arguments.score_test)
     precisions = " and ".join(read_info(arguments.checkpoint).graph_precisions)
     print(f"{arguments.checkpoint} has graphs in {precisions}.")
     if not datasets:

@@ -38,6 +38,12 @@ def data_sets(record: dict) -> list[dict]:
     return record.get("datasets") or [{**record.get("dataset", {}), "scores": record.get("scores", {})}]
 
 
+def with_data_sets(record: dict, described: list[dict]) -> dict:
+    """The record with this said of its data sets; see `data_sets`."""
+    kept = {name: value for name, value in record.items() if name not in ("dataset", "scores")}
+    return {**kept, "datasets": described}
+
+
 def _check(value: object, shape: _Shape, place: str) -> None:
     if isinstance(shape, dict):
         _check_names(value, shape, place)

@@ -31,7 +31,8 @@ from tests.conftest import ROOT
 from tests.helpers import make_kaggle, make_photos
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
-SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4", "--no-quantize"]
+SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4"]
+SIZES += ["--no-quantize"]
 STAGES = ["--stages", "1", "2", "3", "--epochs", "2", "--schedule", "one-cycle", "--mirror", "--averaging", "0.5"]
 STAGES += ["--teacher-forcing", "0.5", "--patience", "2"]
 STAGES += ["--stage2-epochs", "2", "--stage2-batch-size", "4", "--trained-blocks", "2", "--smallest-crop", "0.8"]

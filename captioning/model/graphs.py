@@ -157,6 +157,10 @@ def split_weights(
         tensor.CopyFrom(numpy_helper.from_array(array, name) if inline else _without_numbers(tensor, names[name]))
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
+    domains = {node.domain for node in graph.node}
+    versions = [version for version in model.opset_import if version.domain in domains]
+    structure.ClearField("opset_import")
+    structure.opset_import.extend(versions)
     return structure.SerializeToString(), weights
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint made ready to run without PyTorch: its graphs, in integers too where its captions stay as good.
+"""The graphs with which a checkpoint runs without PyTorch, in integers too where its captions stay as good.
 
 Layers stay in float32 by one measure: how far integers change the log-probabilities of the captions that float32 gives
 to dev photos. Whether the whole is good enough is decided by the scores of all of dev.
@@ -25,7 +25,7 @@ from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import ONNX_RUNTIME, Runtime
 from captioning.inference.trace import Hypothesis
 from captioning.model.graphs import export_graphs, split_weights
-from captioning.model.model import CaptioningModel, load_model, save_model
+from captioning.model.model import CaptioningModel
 from captioning.training.quantization import EncoderQuantizer, quantize_step
 
 Graphs = dict[str, onnx.ModelProto]
@@ -55,17 +55,6 @@ class Comparison:
         """One sentence."""
         scores = ", ".join(f"{name} {self.int8[name]:.2f} ({self.float32[name]:.2f})" for name in MOST_LOST)
         return f"{self.dataset}, dev, int8 (float32): {scores}; {self.equal:.1%} of the captions are the same."
-
-
-def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = ()) -> None:
-    """Write graphs into a checkpoint, replacing those that it has; see `make_graphs`.
-
-    Raises:
-        CheckpointError: the file is not sound, or cannot be written.
-        ImageError: a photo cannot be read.
-    """
-    model, info = load_model(path)
-    save_model(path, model, info.vocabulary, info.training, make_graphs(model, info, datasets))
 
 
 def make_graphs(

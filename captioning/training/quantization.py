@@ -87,7 +87,12 @@ def quantize_step(graph: onnx.ModelProto) -> onnx.ModelProto:
     graph = simplified(graph)
     _split_layers(graph)
     quantizer = MatMulNBitsQuantizer(
-        graph, bits=8, block_size=BLOCK_SIZE, is_symmetric=True, accuracy_level=INTEGER_ARITHMETIC
+        graph,
+        bits=8,
+        block_size=BLOCK_SIZE,
+        is_symmetric=True,
+        accuracy_level=INTEGER_ARITHMETIC,
+        nodes_to_exclude=_products_with_vectors(graph),
     )
     quantizer.process()
     return quantizer.model.model
@@ -124,6 +129,12 @@ def _split_layers(graph: onnx.ModelProto) -> None:
     kept = [tensor for tensor in graph.graph.initializer if tensor.name in used]
     del graph.graph.initializer[:]
     graph.graph.initializer.extend(kept)
+
+
+def _products_with_vectors(graph: onnx.ModelProto) -> list[str]:
+    """Products that have one result a row, as the attention's scores: there is nothing to gain."""
+    vectors = {tensor.name for tensor in graph.graph.initializer if tensor.dims and tensor.dims[-1] == 1}
+    return [node.name for node in graph.graph.node if node.op_type == "MatMul" and node.input[1] in vectors]
 
 
 class _Pixels(CalibrationDataReader):

@@ -9,6 +9,7 @@ from captioning.evaluation.metrics import geometric_mean
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.model.model import load_model, save_model
+from captioning.record import with_data_sets
 from captioning.training.callbacks import write_table
 from captioning.training.optimize import make_graphs
 from captioning.training.run import Run, check_output
@@ -43,30 +44,50 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
     # What is scored is what is written: the graphs, in the precision in which they run.
     shipped = run.folder / "shipped.safetensors"
     save_model(shipped, model, info.vocabulary, info.training, graphs)
-    scores = [_score_splits(shipped, dataset, run) for dataset in datasets]
-    write_table(run.folder / "beam_scores.csv", _table(datasets, scores))
+    described = [_describe(shipped, dataset, score_test=run.score_test) for dataset in datasets]
+    for dataset, about in zip(datasets, described, strict=True):
+        plot_beam_scores(about["scores"], run.folder / f"beam_scores_{dataset.key}.png")
+    write_table(run.folder / "beam_scores.csv", _table(described))
     check_output(run.output)
-    described = [{**dataset.about, "scores": found} for dataset, found in zip(datasets, scores, strict=True)]
-    save_model(run.output, model, info.vocabulary, {**info.training, "datasets": described}, graphs)
+    save_model(run.output, model, info.vocabulary, with_data_sets(info.training, described), graphs)
     print(f"{best.stem}, the best on dev, is written to {run.output}.")
 
 
-def _score_splits(path: Path, dataset: CaptionDataset, run: Run) -> dict[str, list[dict]]:
-    scored = ("dev", "test") if run.score_test and dataset.splits["test"] else ("dev",)
-    scores = {split: _score(path, dataset, split) for split in scored}
-    plot_beam_scores(scores, run.folder / f"beam_scores_{dataset.key}.png")
-    return scores
+def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, score_test: bool = False) -> None:
+    """Write graphs into a checkpoint, replacing those that it has, and what they score; see `make_graphs`.
+
+    Args:
+        path: of the checkpoint.
+        datasets: those that it learned from.
+        score_test: score the test splits too, where there are any.
+
+    Raises:
+        CheckpointError: the file is not sound, or cannot be written.
+        ImageError: a photo cannot be read.
+    """
+    model, info = load_model(path)
+    graphs = make_graphs(model, info, datasets)
+    save_model(path, model, info.vocabulary, info.training, graphs)
+    if datasets:
+        described = [_describe(path, dataset, score_test=score_test) for dataset in datasets]
+        save_model(path, model, info.vocabulary, with_data_sets(info.training, described), graphs)
+
+
+def _describe(path: Path, dataset: CaptionDataset, *, score_test: bool) -> dict:
+    """What a record says of a data set: its name, its sizes, and the scores of its splits."""
+    scored = ("dev", "test") if score_test and dataset.splits["test"] else ("dev",)
+    return {**dataset.about, "scores": {split: _score(path, dataset, split) for split in scored}}
 
 
 def _mean_score(on_datasets: Sequence[Sequence[dict]]) -> float:
     return geometric_mean([score for rows in on_datasets for row in rows for score in (row["bleu"][3], row["cider"])])
 
 
-def _table(datasets: Sequence[CaptionDataset], scores: Sequence[dict[str, list[dict]]]) -> list[dict]:
+def _table(described: Sequence[dict]) -> list[dict]:
     return [
-        {"dataset": dataset.name, "split": split, **flat(row)}
-        for dataset, of_dataset in zip(datasets, scores, strict=True)
-        for split, rows in of_dataset.items()
+        {"dataset": about["name"], "split": split, **flat(row)}
+        for about in described
+        for split, rows in about["scores"].items()
         for row in rows
     ]
 
