@@ -84,6 +84,8 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
         raise
     except Image.DecompressionBombError:
         raise _too_many_pixels(name, _fitting(MAX_PIXELS)) from None
+    except MemoryError:
+        raise ImageError(f"{name} needs more memory than there is: save it smaller and try again.") from None
     except Image.UnidentifiedImageError:
         raise ImageError(f"{name} is not a photo: choose a JPEG, PNG, WebP, GIF, BMP or TIFF file.") from None
     except Exception:

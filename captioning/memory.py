@@ -5,8 +5,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-# Where Linux says what a container may take, in version 2 and 1 of control groups.
-_CONTAINER = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+# Where Linux keeps control groups, and says which this process is in.
+_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @cache
@@ -23,11 +23,20 @@ def _machine() -> list[int]:
 
 
 def _container() -> list[int]:
+    """The limits of control groups, version 2 and 1: the process's own, and the outermost that it sees."""
+    groups = {_GROUPS / "memory.max", _GROUPS / "memory" / "memory.limit_in_bytes"}
+    with suppress(OSError, ValueError):
+        for line in _OWN_GROUPS.read_text(encoding="utf-8").splitlines():
+            _, controllers, place = line.split(":", 2)
+            if not controllers:
+                groups.add(_GROUPS / place.lstrip("/") / "memory.max")
+            elif "memory" in controllers.split(","):
+                groups.add(_GROUPS / "memory" / place.lstrip("/") / "memory.limit_in_bytes")
     limits = []
-    for path in _CONTAINER:
+    for group in groups:
         # Without a limit the file says `max`.
         with suppress(OSError, ValueError):
-            limits.append(int(path.read_text(encoding="ascii")))
+            limits.append(int(group.read_text(encoding="ascii")))
     return limits
 
 

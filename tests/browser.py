@@ -1,12 +1,13 @@
 """A running app and a browser before it, for tests and benchmarks."""
 
+import resource
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,17 +22,39 @@ PATIENCE = 90_000
 
 
 class Server:
-    """A running app: its address, its process and what it wrote."""
+    """A running app: its address, its process and what it wrote.
 
-    def __init__(self, log: Path, *arguments: object, root: Path):
+    Args:
+        log: where it writes.
+        arguments: of the app.
+        root: of the checkout.
+        settings: of Streamlit, in place of those of the checkout.
+        limits: kinds of `resource`, and how many bytes the process may have of each.
+    """
+
+    def __init__(
+        self,
+        log: Path,
+        *arguments: object,
+        root: Path,
+        settings: Sequence[str] = (),
+        limits: dict[int, int] | None = None,
+    ):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
         self.log = log
         self.url = f"http://localhost:{port}"
-        options = ["--server.headless=true", f"--server.port={port}", "--", *map(str, arguments)]
+        options = ["--server.headless=true", f"--server.port={port}", *settings, "--", *map(str, arguments)]
         command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
-        self.process = subprocess.Popen(command, cwd=root, stdout=log.open("w"), stderr=subprocess.STDOUT)
+
+        def limit() -> None:
+            for kind, size in (limits or {}).items():
+                resource.setrlimit(kind, (size, size))
+
+        self.process = subprocess.Popen(
+            command, cwd=root, stdout=log.open("w"), stderr=subprocess.STDOUT, preexec_fn=limit
+        )
 
     def wait(self) -> None:
         """Until it answers."""
@@ -50,9 +73,9 @@ class Server:
 
 
 @contextmanager
-def running_app(log: Path, *arguments: object, root: Path = ROOT) -> Iterator[Server]:
-    """An app started with these arguments; it is stopped in the end."""
-    server = Server(log, *arguments, root=root)
+def running_app(log: Path, *arguments: object, root: Path = ROOT, **how: object) -> Iterator[Server]:
+    """An app started with these arguments, see `Server`; it is stopped in the end."""
+    server = Server(log, *arguments, root=root, **how)
     try:
         server.wait()
         yield server

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from playwright.sync_api import Browser, sync_playwright
 from streamlit.testing.v1 import AppTest
 
@@ -17,8 +16,9 @@ from captioning.page.gallery import sample_photos
 from tests.browser import ROOT, Server, launch, running_app
 
 # Processes that test at the same time share the cores; operations split over all of them would wait for each other.
+# Read by PyTorch when it is imported, which this file leaves to the tests that need it.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +45,8 @@ def captioner() -> Captioner:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Torch computes on one core, so that small models do not wait for cores that others are busy on."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from captioning import memory
 from tests.browser import ROOT
 
 pytest.importorskip("resource")
@@ -44,6 +45,26 @@ def test_with_600_megabytes_the_largest_photo_is_a_quarter_and_the_message_says_
 def test_readers_that_keep_copies_have_the_same_share_of_their_own_limit():
     assert opened(600 * MIB, 8, "TIFF").startswith("(")
     assert "8 megapixels, for which there is too little memory" in opened(600 * MIB, 10, "TIFF")
+
+
+@pytest.mark.parametrize(
+    ("own", "files"),
+    [
+        ("0::/\n", {"memory.max": "629145600\n"}),
+        ("0::/app.slice/app\n", {"memory.max": "max\n", "app.slice/app/memory.max": "629145600\n"}),
+        ("4:memory:/docker/1\n2:cpu:/\n", {"memory/memory.limit_in_bytes": "629145600\n"}),
+        ("4:cpu,memory:/job\n0::/\n", {"memory/job/memory.limit_in_bytes": "629145600\n"}),
+    ],
+)
+def test_the_limit_of_a_container_is_found(tmp_path, monkeypatch, own, files):
+    for name, text in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+    assert memory.allowed_bytes.__wrapped__() == 600 * MIB
 
 
 def test_with_enough_memory_the_limit_is_the_usual_one():
