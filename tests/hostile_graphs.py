@@ -220,6 +220,7 @@ def other_fields(random: Random) -> Iterator[bytes]:
         change(changed)
         yield changed.SerializeToString()
     whole = model(relu).SerializeToString()
+    yield from (whole.replace(text, b"\xff" * len(text)) for text in (b"Relu", b"graph", b"rows"))
     unknown = [b"\xfa\x7f\x01a", b"\xc2\x3e\x00", b"\x0a", b"\xff" * 9, b"\x00" * 2**20, b"\x0b" * 1000]
     yield from (whole + extra for extra in unknown)
     yield from (b"", whole[:-1], whole[1:], whole + whole, b"PK\3\4", b"ORTM" + whole, b"\x3a\xff\xff\xff\xff\x07")

@@ -125,9 +125,12 @@ def _check_fields(message: Message) -> None:
     for field, value in message.ListFields():
         if field.name not in FIELDS.get(name, ()):
             raise ValueError(f"it has the field {field.name} in a {name}")
-        if field.message_type:
-            for part in (value,) if isinstance(value, Message) else value:
-                _check_fields(part)
+        if field.type in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            for part in value if field.is_repeated else (value,):
+                if isinstance(part, bytes):
+                    raise ValueError(f"it has a {field.name} in a {name} that is not text")
+                if isinstance(part, Message):
+                    _check_fields(part)
 
 
 def _read_versions(model: ModelProto) -> dict[str, int]:
