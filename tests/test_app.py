@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from captioning import Captioner, SearchOptions, checkpoint
+from captioning import Captioner, SearchOptions
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
+from captioning.model.model import load_model
 from captioning.record import data_sets
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
@@ -220,7 +221,7 @@ def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
     assert errors(app) == []
     text = text_of(app)
     info = captioner.info
-    parameters = sum(tensor.numel() for tensor in checkpoint.load_model(info.path)[0].parameters())
+    parameters = sum(tensor.numel() for tensor in load_model(info.path)[0].parameters())
     for fact in (info.config.encoder, f"{len(info.vocabulary):,} words", f"{parameters / 1e6:.1f} million"):
         assert fact in text
     assert "what it is bad at" in text.lower()
