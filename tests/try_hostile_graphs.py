@@ -64,7 +64,7 @@ class Case:
             return "refused" if re.match("its? ", str(error)) else "without a reason"
         weights = {name: self.weights[name] for name in names}
         try:
-            session = open_session(data, weights, single_thread=True)
+            session = open_session(data, weights)
             for inputs in self.inputs:
                 session.run(None, inputs)
         except Exception:  # ONNX Runtime's errors have no common class that is public.

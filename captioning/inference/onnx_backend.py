@@ -12,7 +12,6 @@ from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, r
 from captioning.errors import shown
 from captioning.graph_check import check_model_graphs
 from captioning.inference.backend import EncodedPhoto, Predictions
-from captioning.inference.runtime import Runtime, core_count
 
 # Of ONNX Runtime's levels of messages.
 ERRORS_ALONE = 3
@@ -77,13 +76,13 @@ class OnnxBackend:
         return attention[parents], (hidden, cell), values, candidates, asked
 
 
-def load_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool) -> OnnxBackend:
-    """The graphs of a checkpoint in the runtime's precision, on its device.
+def load_backend(info: CheckpointInfo, device: str, precision: str, threads: int) -> OnnxBackend:
+    """The graphs of a checkpoint in this precision; for device and threads see `open_session`.
 
     Raises:
         CheckpointError: they are none that may be run, or ONNX Runtime cannot run them.
     """
-    structures = {graph: _read_graph(info, graph_name(runtime.precision, graph)) for graph in GRAPHS}
+    structures = {graph: _read_graph(info, graph_name(precision, graph)) for graph in GRAPHS}
     try:
         names = check_model_graphs(info, **structures)
     except ValueError as error:
@@ -92,14 +91,14 @@ def load_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool)
     for structure, weights in zip(structures.values(), names, strict=True):
         arrays = read_tensors(info, weights)
         try:
-            sessions.append(open_session(structure, arrays, runtime.device, single_thread=single_thread))
+            sessions.append(open_session(structure, arrays, device, threads))
         except Exception as error:  # ONNX Runtime's errors have no common class that is public.
             raise damaged(info.path, f"ONNX Runtime cannot run one of its graphs ({shown(error)})") from None
     return OnnxBackend(*sessions)
 
 
 def open_session(
-    structure: bytes, weights: Mapping[str, np.ndarray], device: str = "cpu", *, single_thread: bool = False
+    structure: bytes, weights: Mapping[str, np.ndarray], device: str = "cpu", threads: int = 1
 ) -> onnxruntime.InferenceSession:
     """A session of a graph.
 
@@ -107,7 +106,7 @@ def open_session(
         structure: the graph, serialized.
         weights: those that it does not have in itself, by name.
         device: `cpu` or a provider of ONNX Runtime.
-        single_thread: see `open_backend`.
+        threads: of a pool that all sessions of the process share; 1 is the thread that asks, unless there is one.
     """
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
     options = onnxruntime.SessionOptions()
@@ -115,10 +114,10 @@ def open_session(
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", _empty_folder())
     options.log_severity_level = ERRORS_ALONE
     # Once a process has a pool, ONNX Runtime opens no sessions beside it that have threads of their own.
-    if single_thread and not _pool_is_shared:
+    if threads == 1 and not _pool_is_shared:
         options.intra_op_num_threads = 1
     else:
-        _share_one_pool()
+        _share_one_pool(threads)
         options.use_per_session_threads = False
     provider = "CPUExecutionProvider" if device == "cpu" else device
     return onnxruntime.InferenceSession(structure, options, providers=[provider])
@@ -128,12 +127,12 @@ def _read_graph(info: CheckpointInfo, name: str) -> bytes:
     return read_tensors(info, [name])[name].tobytes()
 
 
-def _share_one_pool() -> None:
+def _share_one_pool(threads: int) -> None:
     """Have all sessions of the process share one pool of threads, for those of their own fight for the cores."""
     global _pool_is_shared
     with _opening:
         if not _pool_is_shared:
-            onnxruntime.set_global_thread_pool_sizes(core_count(), 1)
+            onnxruntime.set_global_thread_pool_sizes(threads, 1)
             _pool_is_shared = True
 
 

@@ -78,7 +78,7 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
         from captioning.inference.torch_backend import load_backend
     else:
         from captioning.inference.onnx_backend import load_backend
-    return load_backend(info, runtime, single_thread=single_thread)
+    return load_backend(info, runtime.device, runtime.precision, threads=1 if single_thread else core_count())
 
 
 def core_count() -> int:

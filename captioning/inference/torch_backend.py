@@ -9,7 +9,6 @@ import torch
 from captioning.checkpoint import CheckpointInfo
 from captioning.errors import CaptioningError
 from captioning.inference.backend import EncodedPhoto, Predictions
-from captioning.inference.runtime import Runtime
 from captioning.model.decoder import AttendedState, Memory, State, speakable_log_probabilities
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel, load_model
@@ -22,19 +21,19 @@ def find_gpu() -> str | None:
     return "mps" if torch.backends.mps.is_available() else None
 
 
-def load_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool) -> "TorchBackend":
-    """A checkpoint's model on a device.
+def load_backend(info: CheckpointInfo, device: str, precision: str, threads: int) -> "TorchBackend":
+    """A checkpoint's model on a device, whose encoder computes in this precision.
 
     Raises:
         CheckpointError: the file is not sound.
         CaptioningError: there is no such device.
     """
-    if runtime.device not in ("cpu", find_gpu()):
-        raise CaptioningError(f"PyTorch finds no device {runtime.device} here: choose --device cpu.")
-    if single_thread:
+    if device not in ("cpu", find_gpu()):
+        raise CaptioningError(f"PyTorch finds no device {device} here: choose --device cpu.")
+    if threads == 1:
         torch.set_num_threads(1)
     model, _ = load_model(info.path)
-    return TorchBackend(model.to(runtime.device), runtime.precision)
+    return TorchBackend(model.to(device), precision)
 
 
 class TorchBackend:

@@ -137,7 +137,7 @@ def _points(score: WidthScore) -> dict[str, float]:
 
 def _backend(graphs: Graphs) -> OnnxBackend:
     # Not on the pool that sessions share: quantization has sessions of its own, which that would forbid.
-    encoder, step = (open_session(graphs[graph].SerializeToString(), {}, single_thread=True) for graph in GRAPHS)
+    encoder, step = (open_session(graphs[graph].SerializeToString(), {}) for graph in GRAPHS)
     return OnnxBackend(encoder, step)
 
 
