@@ -27,6 +27,7 @@ from tests.browser import ROOT
 from tests.helpers import checkpoint_parts, forge, refused
 
 LIBRARIES = (ONNX_RUNTIME, PYTORCH)
+INT8 = "ONNX Runtime in int8"
 DEV_PHOTOS = 100
 # Scores closer than this may come in either order.
 TIE = 1e-4
@@ -39,8 +40,9 @@ def captioner_of(path: Path, library: str) -> Captioner:
 
 @pytest.fixture(scope="module")
 def captioners() -> dict[str, Captioner]:
-    """The default checkpoint in float32, by library."""
-    return {library: captioner_of(DEFAULT_CHECKPOINT, library) for library in LIBRARIES}
+    """The default checkpoint in float32 by library, and its graphs in int8."""
+    float32 = {library: captioner_of(DEFAULT_CHECKPOINT, library) for library in LIBRARIES}
+    return float32 | {INT8: Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", "int8")}
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +89,13 @@ def assert_same(one: Caption, other: Caption) -> None:
 @pytest.mark.slow
 def test_both_say_the_same_of_real_photos(captioners, flickr8k):
     photos = [open_image(example.photo) for example in read_dataset(flickr8k).split("dev")[:DEV_PHOTOS]]
-    found = [captioner.describe(captioner.encode(photos)) for captioner in captioners.values()]
+    found = [captioners[library].describe(captioners[library].encode(photos)) for library in LIBRARIES]
     for one, other in zip(*found, strict=True):
         assert_same(one, other)
     assert sum(one.text == other.text for one, other in zip(*found, strict=True)) >= DEV_PHOTOS - 1
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", [*LIBRARIES, INT8])
 @pytest.mark.parametrize("size", [3, 32])
 def test_a_batch_gives_what_its_members_give_alone(captioners, pixels, alone, library, size):
     captioner, chosen = captioners[library], [index % len(pixels) for index in range(size)]
@@ -222,7 +224,7 @@ def test_a_steps_numbers_are_those_of_the_other(captioners, encoded, counts):
     np.testing.assert_allclose(one.wanted, other.wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("library", [*LIBRARIES, INT8])
 def test_a_row_alone_has_the_numbers_that_it_has_among_others(captioners, encoded, library):
     captioner, photos = captioners[library], encoded[library].photos[:3]
     counts = [10, 3, 7]

@@ -18,7 +18,7 @@ from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CheckpointError
 from captioning.graph_check import check_model_graphs
 from captioning.model.model import save_model
-from captioning.training.optimize import optimize_checkpoint
+from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.browser import ROOT
 from tests.helpers import forge, refused, tiny_model

@@ -1,0 +1,78 @@
+"""Graphs in int8: what `captioning optimize` writes, and what integers may change."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from captioning import Captioner, SearchOptions, open_image
+from captioning import __main__ as command_line
+from captioning.checkpoint import read_info, read_tensors
+from captioning.data.datasets import read_dataset
+from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.inference.beam_search import beam_search
+from captioning.model.model import save_model
+from captioning.record import data_sets
+from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
+from tests.helpers import make_kaggle, tiny_model
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_kaggle(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, data) -> Path:
+    """A small checkpoint without graphs, with the words of a small data set."""
+    words = {
+        word for example in read_dataset(data).split("train") for text in example.captions for word in tokenize(text)
+    }
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, *sorted(words)])
+    path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
+    save_model(path, tiny_model(len(vocabulary)), vocabulary, {"command": "kept"})
+    return path
+
+
+@pytest.mark.slow
+def test_a_checkpoint_gets_graphs_in_both_precisions_and_the_scores_of_the_better(plain, data, tmp_path, run_main):
+    path = shutil.copy(plain, tmp_path / "tiny.safetensors")
+    code, out, _ = run_main(command_line.main, "optimize", path, "--data", data)
+    assert code == 0
+    before, after = read_info(plain), read_info(path)
+    # Words of noise are no captions, so that integers cost nothing.
+    assert after.graph_precisions == ["int8", "float32"]
+    assert "dev, int8 (float32): BLEU-4" in out
+    assert "has graphs in int8 and float32" in out
+    for name, tensor in read_tensors(before, list(before.tensors)).items():
+        np.testing.assert_array_equal(tensor, read_tensors(after, [name])[name])
+    assert after.training["command"] == "kept"
+    [described] = data_sets(after.training)
+    assert [row["beam_size"] for row in described["scores"]["dev"]] == [1, 3, 5]
+    assert "test" not in described["scores"]
+    photo = read_dataset(data).split("dev")[0].photo
+    for precision in after.graph_precisions:
+        assert Captioner.from_checkpoint(path, "cpu", precision)(photo).steps
+
+
+def test_without_data_the_graphs_are_in_float32_and_that_is_said(plain, tmp_path, run_main):
+    path = shutil.copy(plain, tmp_path / "tiny.safetensors")
+    code, out, _ = run_main(command_line.main, "optimize", path)
+    assert code == 0
+    assert read_info(path).graph_precisions == ["float32"]
+    assert "name the data sets that it learned from with --data" in out
+
+
+def test_integers_change_what_float32_says_of_real_photos_by_little(photos):
+    float32, int8 = (Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", each) for each in ("float32", "int8"))
+    images = [open_image(photo) for photo in sorted(photos.glob("*.jpg"))]
+    exact, rounded = (each.encode(images).photos for each in (float32, int8))
+    captions = [found[0] for found in beam_search(float32.backend, exact, SearchOptions())]
+    said = beam_search(int8.backend, rounded, SearchOptions(beam_size=1), [caption.tokens for caption in captions])
+    changes = [
+        abs(again.log_probability - caption.log_probability) for [again], caption in zip(said, captions, strict=True)
+    ]
+    # In nats; captions have some -8.
+    assert np.median(changes) < 0.3
+    assert max(changes) < 1.5
