@@ -20,11 +20,12 @@ from captioning.inference.caption import Caption
 from captioning.inference.captioner import EncodedPhotos
 from captioning.inference.runtime import ONNX_RUNTIME, PYTORCH, Runtime, open_backend
 from captioning.model.decoder import Memory, State
-from captioning.model.model import load_model
+from captioning.model.model import load_model, save_model
 from captioning.page.gallery import sample_photos
-from captioning.vocabulary import END, NEVER_GENERATED, START
+from captioning.training.optimize import optimize_checkpoint
+from captioning.vocabulary import END, NEVER_GENERATED, SPECIAL_TOKENS, START, Vocabulary
 from tests.browser import ROOT
-from tests.helpers import checkpoint_parts, forge, refused
+from tests.helpers import checkpoint_parts, forge, refused, tiny_model
 
 LIBRARIES = (ONNX_RUNTIME, PYTORCH)
 INT8 = "ONNX Runtime in int8"
@@ -357,3 +358,20 @@ def test_without_pytorch_a_checkpoint_with_graphs_captions_and_another_says_what
 def test_graphs_are_needed_in_one_sentence_where_a_provider_is_named(without_graphs):
     with refused(CaptioningError, "no graphs"):
         Captioner.from_checkpoint(without_graphs, "CPUExecutionProvider")
+
+
+@pytest.mark.parametrize("words", [1, 2, 5])
+def test_a_beam_wider_than_the_vocabulary_finds_what_there_is(tmp_path, pixels, words):
+    path = tmp_path / "tiny.safetensors"
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, *"abcde"[:words]])
+    save_model(path, tiny_model(len(vocabulary)), vocabulary, {})
+    optimize_checkpoint(path)
+    photo = np.ascontiguousarray(pixels[0][:, :64, :64])
+    found = [
+        captioner.describe(captioner.encode([photo]), SearchOptions(beam_size=100, max_steps=3))[0]
+        for captioner in (captioner_of(path, library) for library in LIBRARIES)
+    ]
+    # Captions of one to three words of which no two neighbours are the same, the longest cut off.
+    count = words + words * (words - 1) + words * (words - 1) ** 2
+    assert len(found[0].hypotheses) == len(found[1].hypotheses) == min(count, 100)
+    assert_same(*found)
