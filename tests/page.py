@@ -8,7 +8,8 @@ from streamlit.testing.v1 import AppTest
 def story(app: AppTest) -> dict:
     """What the player on the page shows."""
     [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
-    return json.loads(player.proto.json)
+    [story] = json.loads(player.proto.json)
+    return story
 
 
 def captions_of(app: AppTest) -> list[str]:

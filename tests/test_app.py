@@ -185,7 +185,8 @@ def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, ph
     app = start(view="search", beam="3", photo="Motorbike")
     assert errors(app) == []
     [tree] = app.get("bidi_component")
-    steps = json.loads(tree.proto.json)["steps"]
+    [search] = json.loads(tree.proto.json)
+    steps = search["steps"]
     caption = captioner(photos / "motorcyclist-in-fog.jpg", SearchOptions(beam_size=3))
     won = [node["label"] for step in steps for node in step if node["fate"] == "won"]
     assert won == [*caption.text.split(), "end"]

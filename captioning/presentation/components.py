@@ -1,4 +1,7 @@
-"""The player, the tree and the files to take away as Streamlit components."""
+"""The player, the tree and the files to take away as Streamlit components.
+
+All their data are lists: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).
+"""
 
 import streamlit as st
 
@@ -11,7 +14,7 @@ def player(*, data: dict, key: str, **hooks):
     component = st.components.v2.component(
         "captioning_player", html=source("player/player.html"), css=source("player/player.css"), js=code
     )
-    return component(data=data, key=key, **hooks)
+    return component(data=[data], key=key, **hooks)
 
 
 def beam_tree(*, data: dict, key: str):
@@ -19,7 +22,7 @@ def beam_tree(*, data: dict, key: str):
     component = st.components.v2.component(
         "captioning_tree", html=source("tree/tree.html"), css=source("tree/tree.css"), js=source("tree/tree.js")
     )
-    return component(data=data, key=key)
+    return component(data=[data], key=key)
 
 
 def hand_over(*, data: list[dict], key: str):

@@ -11,13 +11,13 @@ const [opened] = performance.getEntriesByType("navigation");
 // Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
 const place = { photo: null, word: wordIn(opened.name) || 1 };
 
-export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+export default function ({ data: [story], parentElement, setStateValue, setTriggerValue }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
   mounted.tell = { setStateValue, setTriggerValue };
   // Another caption of the same photo is told from where somebody is.
-  const word = place.photo === null || place.photo === data.photo.url ? place.word : 1;
-  place.photo = data.photo.url;
-  mounted.player.show(data, { word, look: lookOf(window.location.href) });
+  const word = place.photo === null || place.photo === story.photo.url ? place.word : 1;
+  place.photo = story.photo.url;
+  mounted.player.show(story, { word, look: lookOf(window.location.href) });
   // Streamlit may end an earlier call late, when a later one has already taken over.
   const call = (mounted.call = {});
   return () => {

@@ -14,13 +14,13 @@ const HEAD = 26;
 const LETTER = 8;
 const PADDING = 18;
 
-export default function ({ data, parentElement }) {
+export default function ({ data: [search], parentElement }) {
   const place = parentElement.querySelector(".tree");
-  const columns = layOut(data.steps);
+  const columns = layOut(search.steps);
   const last = columns[columns.length - 1];
   const rows = Math.max(...columns.flatMap((column) => column.nodes.map((node) => node.row))) + 1;
   const [width, height] = [last.x + last.width + 2, HEAD + rows * ROW];
-  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": data.summary });
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": search.summary });
   const edges = columns.flatMap((column, step) => column.nodes.filter(() => step).map((node) => edge(columns, step, node)));
   // What leads to the caption is drawn last, over the rest.
   edges.sort((one, other) => one.classList.contains("won") - other.classList.contains("won"));
