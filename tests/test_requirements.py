@@ -59,3 +59,12 @@ def test_an_installation_has_every_file_of_the_package_and_the_trained_model(tmp
         files = [Path(place, path.relative_to(folder)).as_posix() for path in folder.rglob("*") if path.is_file()]
         assert files
         assert set(files) <= packed
+
+
+def test_the_requirements_of_community_cloud_are_those_of_the_app():
+    """As the host reads them, from the root of the repository; nothing is looked up but what is installed here."""
+    asked = ["install", "--dry-run", "--no-index", "--requirement", "deploy/community-cloud/requirements.txt"]
+    pip = [sys.executable, "-m", "pip", *asked]
+    run = subprocess.run(pip, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert {normal(name) for name in re.findall(r"satisfied: ([\w-]+)", run.stdout)} >= listed("requirements-app.txt")
