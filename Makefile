@@ -1,6 +1,7 @@
 # make app    sets up .venv and starts the app; make app PHOTOS=folder shows a folder's photos
 # make test   sets up .venv and runs all tests
 # make lint   checks style and formatting
+# make test-app  sets up .venv-app with requirements-app.txt alone and runs the tests of what needs no PyTorch
 #
 # The app runs without PyTorch where there is no NVIDIA GPU; make app GPU=1 installs it all the same.
 
@@ -10,13 +11,17 @@ GPU ?= $(shell nvidia-smi --list-gpus 2>/dev/null)
 APP = $(VENV)/requirements$(if $(GPU),,-app).stamp
 DEV = $(VENV)/requirements-dev.stamp
 
-.PHONY: app test lint
+.PHONY: app test test-app lint
 
 app: $(APP)
 	$(VENV)/bin/streamlit run app.py $(if $(PHOTOS),-- --photos "$(PHOTOS)")
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+
+test-app:
+	$(MAKE) VENV=.venv-app .venv-app/requirements-app.stamp .venv-app/requirements-test.stamp
+	CAPTIONING_WITHOUT_TORCH=1 .venv-app/bin/python -m pytest tests/test_without_torch.py tests/test_main_way.py
 
 lint: $(DEV)
 	$(VENV)/bin/ruff check .
