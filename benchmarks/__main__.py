@@ -1,63 +1,105 @@
-"""Everything that is measured of speed, in one go, into benchmarks/RESULTS.md.
+"""Everything that is measured, in one go, into benchmarks/RESULTS.md.
 
-python -m benchmarks --data ../shared/flickr8k
+python -m benchmarks --data ../shared/flickr8k --baseline CHECKOUT [--environment .venv] [--quick]
 
-The app is measured by benchmarks.app and benchmarks.soak, which need a browser.
+It takes half an hour, ten minutes of which are twelve people at the app. The baseline is another commit of this
+repository, for example from `git worktree add`. With `--quick` everything runs for a short time, and nothing is
+written. How fast the page answers is measured by benchmarks.app alone.
 """
 
-import argparse
-import os
-import platform
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import timm
-import torch
-
-from benchmarks import epoch, folder, growth, one_photo, precision, search, timing
+from benchmarks import folder, memory, one_photo, report, shipped, soak, start
+from benchmarks.processes import ROOT, photos_of
 from captioning.files import write_whole
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-FOLDER_PHOTOS, FOLDER_ROUNDS = 1000, 3
-EPOCH_PHOTOS, EPOCH_ROUNDS = 120, 3
 
 
-def machine() -> str:
-    """What it ran on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return (
-        f"{processor or platform.processor()}, {os.cpu_count()} cores, {gpu}; {platform.system()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, timm {timm.__version__}."
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured.
+
+    Attributes:
+        starts: of the app and of the command line.
+        sessions, session_photos: with the app, and photos in each.
+        soak_seconds: of twelve people at the app.
+        photos: captioned one by one.
+        folder, whole_folder, rounds: photos of the folder, of the largest, and how often the former is captioned.
+        epoch: photos of an epoch.
+    """
+
+    starts: int = 7
+    sessions: int = 3
+    session_photos: int = 50
+    soak_seconds: int = 600
+    photos: int = 100
+    folder: int = 1000
+    whole_folder: int | None = None
+    rounds: int = 3
+    epoch: int = 120
+
+
+QUICK = Amount(
+    starts=1, sessions=1, session_photos=3, soak_seconds=20, photos=1, folder=20, whole_folder=40, rounds=1, epoch=10
+)
+
+
+def sections(data: Path, baseline: Path, environment: Path | None, amount: Amount) -> Iterator[str]:
+    """Parts of the report."""
+    photos = photos_of(data)
+    folders = folder.measure(photos[: amount.whole_folder], baseline, amount.folder, amount.rounds)
+    pairs = one_photo.measure(photos[: amount.photos], baseline)
+    findings = {
+        "start": start.measure(photos[0], baseline, amount.starts),
+        "memory": memory.measure(photos[: amount.session_photos], baseline, amount.sessions),
+        "soak": soak.measure(soak.PEOPLE, amount.soak_seconds),
+        "one_photo": one_photo.findings(pairs),
+        "folder": folder.findings(folders),
+        "shipped": shipped.measure(data, baseline, environment),
+    }
+    yield "# How fast and how small it is\n\nMade by `python -m benchmarks` on: " + report.machine()
+    yield (
+        "Medians, with the least and the most in brackets. Sides that are compared are processes of their own, run in "
+        f"turns; a ratio is taken in each turn. The baseline is commit {report.commit(baseline)}, with the same "
+        "libraries. The commands take `--data` and `--baseline`, and say in their first lines how they measure."
     )
+    asked = [row for name, found in findings.items() for row in report.rows(found, name)]
+    yield table("What is asked for", report.HEAD, *asked)
+    yield table("One photo", one_photo.HEAD, *pairs)
+    yield table("A folder", folder.HEAD, *folders)
+    yield table("Search", output("search"))
+    yield table("How cost grows", output("growth"))
+    yield table("Precision", output("precision", "--data", data))
+    yield table("Training", output("epoch", "--data", data, "--photos", amount.epoch, "--repeats", amount.rounds))
 
 
-def sections(data: Path) -> Iterator[list[object]]:
-    """Parts of the report, each as its lines."""
-    photos = next(path.parent for path in sorted(data.rglob("*.jpg")))
-    # First, for a process counts the memory of the one that started it as its own.
-    peak = folder.peak_megabytes(photos)
-    yield ["# How fast it is", "", "Made by `python -m benchmarks --data ../shared/flickr8k` on:", machine()]
-    yield ["Medians; a ratio is taken in each round, the two being run in turns, and its least and most are given."]
-    yield ["## Search", "", timing.HEAD, *search.measure()]
-    yield ["## One photo", "", timing.HEAD, *one_photo.measure()]
-    yield ["## A folder", "", timing.HEAD, *folder.measure(photos, FOLDER_PHOTOS, FOLDER_ROUNDS)]
-    yield [f"Peak memory of the command on all {len(list(photos.iterdir())):,} photos: {peak:,.0f} MB."]
-    row, cached = epoch.measure(data, EPOCH_PHOTOS, EPOCH_ROUNDS)
-    yield ["## Training", "", timing.HEAD, row, "", f"Caching their features, once for all epochs: {cached:.1f} s."]
-    yield ["## How cost grows", "", growth.HEAD, *growth.measure()]
-    yield ["## Precision", "", precision.HEAD, *precision.measure(data)]
+def table(title: str, *lines: object) -> str:
+    return "\n".join([f"## {title}", "", *map(str, lines)])
+
+
+def output(name: str, *arguments: object) -> str:
+    """What a benchmark prints that compares works in one process."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="the folder of Flickr8k")
-    report = []
-    for section in sections(parser.parse_args().data):
-        report.append("\n".join(map(str, section)))
-        print(report[-1], end="\n\n", flush=True)
-    write_whole(RESULTS, ("\n\n".join(report) + "\n").encode())
+    parser = report.parser_of(__doc__)
+    parser.add_argument("--environment", type=Path, help="the app's virtual environment, of which the size is wanted")
+    parser.add_argument("--quick", action="store_true", help="check that everything runs")
+    arguments = parser.parse_args()
+    amount = QUICK if arguments.quick else Amount()
+    whole = []
+    for section in sections(arguments.data, arguments.baseline, arguments.environment, amount):
+        print(section, end="\n\n", flush=True)
+        whole.append(section)
+    if not arguments.quick:
+        write_whole(RESULTS, ("\n\n".join(whole) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -2,14 +2,12 @@
 
 python -m benchmarks.app [--runs N]
 
-Measured are the time from starting the command to the first caption on screen (nothing of the app is running before),
-a step to the next word, and a change of the beam width, each until what is new is drawn; and changes of the width while
-somebody else uploads a photo of 64 megapixels.
+Measured are a step to the next word, and a change of the beam width, each until what is new is drawn; and changes of
+the width while somebody else uploads a photo of 64 megapixels. For the time to the first caption see benchmarks.start.
 """
 
 import argparse
 import re
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmarks.report import spread
 from tests.browser import PATIENCE, launch, open_player, running_app, upload
 
 # Presses the right arrow key and waits until the player's canvas has other pixels and the screen has been drawn.
@@ -34,25 +33,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=3, help="times that the app is started (default: %(default)s)")
     arguments = parser.parse_args()
-    starts, steps, widths, beside = [], [], [], []
+    steps, widths, beside = [], [], []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = launch(playwright)
         for run in range(arguments.runs):
-            started = time.perf_counter()
             with running_app(Path(folder) / f"{run}.txt") as server:
                 page = browser.new_page(viewport={"width": 1440, "height": 900})
                 page.set_default_timeout(PATIENCE)
                 open_player(page, server.url)
-                starts.append(time.perf_counter() - started)
                 steps += measure_steps(page)
                 widths += measure_widths(page)
                 beside += measure_beside_upload(page, browser, server.url, large_photo(Path(folder)))
                 page.close()
         browser.close()
-    report("command to first caption", starts, "s")
-    report("step to the next word", [1000 * seconds for seconds in steps], "ms")
-    report("change of beam width", [1000 * seconds for seconds in widths], "ms")
-    report("the same while 64 megapixels are uploaded", [1000 * seconds for seconds in beside], "ms")
+    report("step to the next word", steps)
+    report("change of beam width", widths)
+    report("the same while 64 megapixels are uploaded", beside)
 
 
 def measure_steps(page: Page) -> list[float]:
@@ -101,12 +97,8 @@ def measure_beside_upload(page: Page, browser: Browser, url: str, photo: Path) -
     return seconds
 
 
-def report(what: str, values: list[float], unit: str) -> None:
-    digits = 1 if unit == "s" else 0
-    print(
-        f"{what}: median {statistics.median(values):.{digits}f} {unit}, least {min(values):.{digits}f}, "
-        f"most {max(values):.{digits}f}, {len(values)} times"
-    )
+def report(what: str, seconds: list[float]) -> None:
+    print(f"{what}: {spread([1000 * each for each in seconds])} ms, {len(seconds)} times")
 
 
 if __name__ == "__main__":

@@ -1,91 +1,84 @@
-"""What captioning a folder costs beside its encoder, and the memory that it takes.
+"""A folder captioned into a file: photos a second and peak memory, beside a baseline commit.
 
-python -m benchmarks.folder DIR [--photos 1000] [--rounds 3]
+python -m benchmarks.folder --data ../shared/flickr8k --baseline CHECKOUT [--photos 1000] [--rounds 3]
+
+The whole command is timed, with its start, on a folder of so many photos; then, once, on all of them, where the start
+weighs little.
 """
 
-import argparse
-import subprocess
-import sys
+import os
 import tempfile
-import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import psutil
+from benchmarks.processes import MEGABYTE, ROOT, Run, photos_of, run
+from benchmarks.report import Finding, parser_of, ratios, spread
 
-from benchmarks.timing import HEAD, Row, compare
-from captioning import Captioner, SearchOptions, open_image
-from captioning.defaults import DEFAULT_CHECKPOINT
-from captioning.folder.job import BATCH_SIZE, Job
-from captioning.folder.photos import find_photos
-from captioning.folder.threads import caption_with_threads
-from captioning.inference.runtime import core_count
+HEAD = "| photos | photos a second | baseline | ratio | peak MB | baseline |\n|---|---|---|---|---|---|"
 
 
-def encode_in_threads(captioner: Captioner, pixels: np.ndarray) -> None:
-    """The encoder alone as the folder is worked on: a thread a core, each with photos of its own."""
-    with ThreadPoolExecutor(core_count()) as pool:
-        list(pool.map(captioner.backend.encode, np.split(pixels, range(BATCH_SIZE, len(pixels), BATCH_SIZE))))
+@dataclass(frozen=True)
+class Pair:
+    """Runs of ours and of the baseline on the same photos, in turns."""
+
+    photos: int
+    ours: list[Run]
+    theirs: list[Run]
+
+    @property
+    def faster(self) -> str:
+        """How many times as long the baseline takes."""
+        return ratios(*([each.seconds for each in runs] for runs in (self.theirs, self.ours)))
+
+    def rate(self, runs: list[Run]) -> str:
+        return spread([self.photos / each.seconds for each in runs])
+
+    def __str__(self) -> str:
+        """A row in Markdown."""
+        cells = [self.rate(self.ours), self.rate(self.theirs), f"**{self.faster}**", peak(self.ours), peak(self.theirs)]
+        return f"| {self.photos:,} | {' | '.join(cells)} |"
 
 
-def peak_megabytes(folder: Path) -> float:
-    """Peak memory of the command on all of a folder."""
+def peak(runs: list[Run]) -> str:
+    return spread([each.peak / MEGABYTE for each in runs])
+
+
+def caption(photos: list[Path], checkout: Path) -> Run:
+    """The command on a folder of these photos."""
     with tempfile.TemporaryDirectory() as place:
-        call = [sys.executable, "-m", "captioning", "caption", folder, "--output", Path(place) / "captions.csv"]
-        process, peak = psutil.Popen(call, stderr=subprocess.DEVNULL), 0
-        while process.poll() is None:
-            with suppress(psutil.Error):
-                peak = max(peak, process.memory_info().rss)
-            time.sleep(0.01)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, call)
-    return peak / 1e6
+        folder = Path(place, "photos")
+        folder.mkdir()
+        for photo in photos:
+            os.symlink(photo, folder / photo.name)
+        return run(checkout, "-m", "captioning", "caption", folder, "--output", Path(place, "captions.csv"))
 
 
-def one_core(job: Job, captioner: Captioner, photos: list[str]) -> str:
-    """What a photo takes of one core, the others doing nothing."""
-    seconds = Counter()
-    for start in range(0, len(photos), BATCH_SIZE):
-        begun = time.perf_counter()
-        batch = [captioner.pixels(open_image(job.folder / photo)) for photo in photos[start : start + BATCH_SIZE]]
-        read = time.perf_counter()
-        encoded = captioner.encode(batch)
-        captioner.describe(encoded, job.options)
-        searched = time.perf_counter() - read - encoded.seconds
-        seconds.update(read=read - begun, encoder=encoded.seconds, search=searched)
-    each = ", ".join(f"{part} {1000 * taken / len(photos):.1f}" for part, taken in seconds.items())
-    return (
-        f"One core, the others idle, milliseconds a photo: {each}. If nothing were lost between them, and the model "
-        f"were loaded, a folder would have {seconds['encoder'] / seconds.total():.0%} of the rate of the encoder alone."
-    )
+def compare(photos: list[Path], baseline: Path, rounds: int) -> Pair:
+    runs = [(caption(photos, ROOT), caption(photos, baseline)) for _ in range(rounds)]
+    ours, theirs = zip(*runs, strict=True)
+    return Pair(len(photos), list(ours), list(theirs))
 
 
-def measure(folder: Path, count: int, rounds: int) -> list[Row | str]:
-    """The folder beside the encoder alone, for the first photos of it; and what each part takes."""
-    job = Job(folder, DEFAULT_CHECKPOINT, SearchOptions())
-    photos = find_photos(job.folder)[0][:count]
-    all_cores, one = Captioner.from_checkpoint(job.checkpoint, "cpu"), job.captioner()
-    pixels = np.stack([one.pixels(open_image(job.folder / photo)) for photo in photos])
-    others = {
-        "the encoder alone, all cores on each batch": lambda: all_cores.backend.encode(pixels),
-        "the encoder alone, a core for each batch": lambda: encode_in_threads(one, pixels),
-    }
-    rows = compare(f"a folder of {len(photos)} photos", lambda: list(caption_with_threads(job, photos)), others, rounds)
-    return [*rows, "", one_core(job, one, photos)]
+def measure(photos: list[Path], baseline: Path, count: int, rounds: int) -> list[Pair]:
+    """So many photos in some rounds, and all photos once."""
+    return [compare(photos[:count], baseline, rounds), compare(photos, baseline, 1)]
+
+
+def findings(pairs: list[Pair]) -> list[Finding]:
+    """The lines of the bar."""
+    rates = [Finding(f"a folder of {each.photos:,} photos, photos a second", "≥ 1.8 ×", each.faster) for each in pairs]
+    whole = pairs[-1]
+    what = f"peak memory of a folder of {whole.photos:,} photos, MB"
+    return [*rates, Finding(what, "≤ 450", peak(whole.ours), peak(whole.theirs))]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser = parser_of(__doc__)
     parser.add_argument("--photos", type=int, default=1000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     arguments = parser.parse_args()
-    # First, for a process counts the memory of the one that started it as its own.
-    print(f"peak memory of the command on the whole folder: {peak_megabytes(arguments.folder):.0f} MB")
-    print(HEAD, *measure(arguments.folder, arguments.photos, arguments.rounds), sep="\n")
+    photos = photos_of(arguments.data)
+    print(HEAD, *measure(photos, arguments.baseline, arguments.photos, arguments.rounds), sep="\n")
 
 
 if __name__ == "__main__":

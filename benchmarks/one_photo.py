@@ -1,100 +1,88 @@
-"""One photo, from its file to its caption at beam 5: ours beside what somebody could use instead.
+"""One photo, from its file to its caption at beam 5: ours beside a baseline commit and what people use instead.
 
-python -m benchmarks.one_photo
+python -m benchmarks.one_photo --data ../shared/flickr8k --baseline CHECKOUT [--photos 100]
 
-The others have random weights, for speed does not depend on them, and generate as many words as ours: the reference's
-ResNet-101 with its search, and ViT-GPT2 and BLIP-base as the transformers library builds them.
+Each side is a worker process with its library's defaults. Ours and another caption the same photos in turns. The others
+than the baseline have random weights, and take as many steps for each photo as ours.
 """
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
-from torchvision.models import resnet101
-from torchvision.transforms.v2.functional import normalize
+from benchmarks.processes import ROOT, Captioned, Worker, photos_of
+from benchmarks.report import Finding, parser_of, ratios, spread
 
-from benchmarks.reference import reference_search
-from benchmarks.timing import HEAD, Row, compare
-from captioning import Captioner, SearchOptions, open_image
-from captioning.config import ModelConfig
-from captioning.defaults import DEFAULT_CHECKPOINT
-from captioning.images import to_pixels
-from captioning.model.model import CaptioningModel
-from captioning.page.gallery import sample_photos
-from captioning.vocabulary import END
-
-WIDTH = 5
-# The size of the reference's photos, and to what it enlarges their feature grid.
-REFERENCE_SIZE, REFERENCE_GRID = 224, 14
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+BASELINE, REFERENCE, PEER = "the baseline", "ResNet-101, the reference's search", "ViT-GPT2, ONNX Runtime, int8"
+# Names in `benchmarks/sides.py`, and how many times as slow each is at least: it captions so many times fewer photos.
+SIDES = {
+    BASELINE: ("package", 1),
+    REFERENCE: ("resnet101", 5),
+    PEER: ("vit_gpt2_onnx", 5),
+    "ViT-GPT2, transformers": ("vit_gpt2", 15),
+    "BLIP-base, transformers": ("blip_base", 15),
+}
+ASKED = {BASELINE: "≥ 2 ×", REFERENCE: "", PEER: "≥ 12 ×"}
+# Until threads of the side before have stopped spinning.
+PAUSE = 0.05
+HEAD = "| beside ours | its ms a photo | ours, ms | ratio | photos |\n|---|---|---|---|---|"
 
 
-class Reference:
-    """ResNet-101 and the reference's search, in plain torch and torchvision."""
+@dataclass(frozen=True)
+class Pair:
+    """Another side and ours: the seconds of each photo."""
 
-    def __init__(self, vocabulary_size: int):
-        self.encoder = nn.Sequential(*list(resnet101().children())[:-2], nn.AdaptiveAvgPool2d(REFERENCE_GRID)).eval()
-        self.decoder = CaptioningModel(ModelConfig(), vocabulary_size).decoder.eval()
-        # With random weights it would end some hypotheses early by chance.
-        self.decoder.output.bias.data[END] = -1e4
+    name: str
+    theirs: list[float]
+    ours: list[float]
 
-    @torch.inference_mode()
-    def __call__(self, photo: Path, words: int) -> None:
-        pixels = torch.from_numpy(to_pixels(open_image(photo), REFERENCE_SIZE)).unsqueeze(0) / 255
-        features = self.encoder(normalize(pixels, *IMAGENET)).flatten(2).transpose(1, 2)
-        reference_search(self.decoder, features, WIDTH, words)
+    def __str__(self) -> str:
+        """A row in Markdown."""
+        theirs, ours = (spread([1000 * value for value in values], 1) for values in (self.theirs, self.ours))
+        return f"| {self.name} | {theirs} | {ours} | **{ratios(self.theirs, self.ours)}** | {len(self.ours)} |"
 
-
-class Pretrained:
-    """A model of the transformers library with its image processor."""
-
-    def __init__(self, model: torch.nn.Module, processor, **settings: object):
-        self.model, self.processor, self.settings = model.eval(), processor, settings
-
-    @torch.inference_mode()
-    def __call__(self, photo: Path, words: int) -> None:
-        pixels = self.processor(open_image(photo), return_tensors="pt").pixel_values
-        self.model.generate(
-            pixel_values=pixels, num_beams=WIDTH, min_new_tokens=words, max_new_tokens=words, **self.settings
-        )
+    def finding(self) -> Finding:
+        """The line of the bar."""
+        what = f"file to beam-5 caption, beside {self.name}"
+        return Finding(what, ASKED[self.name], ratios(self.theirs, self.ours))
 
 
-def vit_gpt2() -> Pretrained:
-    from transformers import (
-        GPT2Config,
-        VisionEncoderDecoderConfig,
-        VisionEncoderDecoderModel,
-        ViTConfig,
-        ViTImageProcessor,
-    )
-
-    decoder = GPT2Config(is_decoder=True, add_cross_attention=True)
-    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(), decoder)
-    tokens = dict.fromkeys(("bos_token_id", "pad_token_id", "eos_token_id"), decoder.eos_token_id)
-    return Pretrained(VisionEncoderDecoderModel(config), ViTImageProcessor(), **tokens)
+def compare(name: str, side: str, checkout: Path, photos: list[Path]) -> Pair:
+    """Another side and ours, photo by photo in turns."""
+    theirs, ours = [], []
+    with Worker("package") as our, Worker(side, checkout) as other:
+        for photo in photos:
+            found = rested(our, photo)
+            ours.append(found.seconds)
+            theirs.append(rested(other, photo, found.steps).seconds)
+    return Pair(name, theirs, ours)
 
 
-def blip_base() -> Pretrained:
-    from transformers import BlipConfig, BlipForConditionalGeneration, BlipImageProcessor
+def rested(worker: Worker, photo: Path, steps: int = 0) -> Captioned:
+    time.sleep(PAUSE)
+    return worker.caption(photo, steps)
 
-    return Pretrained(BlipForConditionalGeneration(BlipConfig()), BlipImageProcessor())
+
+def measure(photos: list[Path], baseline: Path) -> list[Pair]:
+    """Each side beside ours; the baseline captions all photos, the slower ones fewer."""
+    return [
+        compare(name, side, baseline if name == BASELINE else ROOT, photos[: -(-len(photos) // slower)])
+        for name, (side, slower) in SIDES.items()
+    ]
 
 
-def measure() -> list[Row]:
-    """Ours beside each of the others."""
-    # The sample that is a JPEG, as photos are.
-    photo = sample_photos()["Rocket"]
-    captioner, options = Captioner.from_checkpoint(DEFAULT_CHECKPOINT), SearchOptions(beam_size=WIDTH)
-    # As many steps as our search takes until its last hypothesis has ended.
-    words = max(len(found.text.split()) + 1 for found in captioner(photo, options).hypotheses)
-    reference = Reference(len(captioner.info.vocabulary))
-    others = {"ResNet-101, the reference's search": reference, "ViT-GPT2": vit_gpt2(), "BLIP-base": blip_base()}
-    return compare(
-        f"file to caption at beam {WIDTH}, {words} steps",
-        lambda: captioner(photo, options),
-        {name: lambda other=other: other(photo, words) for name, other in others.items()},
-    )
+def findings(pairs: list[Pair]) -> list[Finding]:
+    """The lines of the bar."""
+    return [pair.finding() for pair in pairs if pair.name in ASKED]
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--photos", type=int, default=100, help="default: %(default)s")
+    arguments = parser.parse_args()
+    photos = photos_of(arguments.data)[: arguments.photos]
+    print(HEAD, *measure(photos, arguments.baseline), sep="\n")
 
 
 if __name__ == "__main__":
-    print(HEAD, *measure(), sep="\n")
+    main()

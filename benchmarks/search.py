@@ -19,7 +19,7 @@ BATCH = 32
 
 def measure() -> list[Row]:
     """At several beam widths: the sample photos one by one, and as a batch of 32 (each of them several times)."""
-    captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
+    captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", "float32")
     pixels = np.stack([captioner.pixels(open_image(path)) for path in sample_photos().values()])
     model, _ = load_model(DEFAULT_CHECKPOINT)
     with torch.inference_mode():

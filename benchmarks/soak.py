@@ -22,17 +22,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import torch
 from PIL import Image
 from playwright.async_api import Browser, Download, Error, Page, async_playwright, expect
 
+from benchmarks.processes import MEGABYTE
+from benchmarks.report import Finding
 from captioning import Captioner, SearchOptions, open_image
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.page.gallery import sample_photos
 from captioning.visualize.export import FORMATS
 from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery, running_app
 
-MIB = 2**20
+PEOPLE = 12
 UPLOADS = 12
 # What a file to take away begins with.
 MAGIC = {"gif": b"GIF89a", "png": b"\x89PNG", "json": b"{", "html": b"<"}
@@ -75,8 +76,6 @@ class Photos:
                 self.files[path.name] = path
         self.none = folder / "none.jpg"
         self.none.write_text("no photo at all")
-        # As the app does, so that its captions can be expected to the last bit.
-        torch.set_num_threads(1)
         captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)
 
         @cache
@@ -253,9 +252,19 @@ def soak(people: int, seconds: float) -> Report:
     return report
 
 
+def measure(people: int, seconds: float) -> list[Finding]:
+    """The lines of the bar."""
+    report = soak(people, seconds)
+    what = f"resident memory of the app with {people} people for {seconds:.0f} s, the most, MB"
+    return [
+        Finding(what, "≤ 500", f"{max(report.memory) / MEGABYTE:.0f}"),
+        Finding("… wrong captions and other faults", "0", str(len(report.wrong) + len(report.tracebacks))),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--people", type=int, default=10, help="at a time (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=120, help="default: %(default)s")
     arguments = parser.parse_args()
     report = soak(arguments.people, arguments.seconds)
@@ -264,8 +273,8 @@ def main() -> None:
     print(f"wrong: {len(report.wrong)}; errors in the log: {len(report.tracebacks)}")
     tenth = -(-len(report.memory) // 10)
     tenths = (report.memory[start : start + tenth] for start in range(0, len(report.memory), tenth))
-    medians = ", ".join(f"{statistics.median(part) / MIB:.0f}" for part in tenths)
-    print(f"resident in MiB, medians of each tenth of the time: {medians}; most {max(report.memory) / MIB:.0f}")
+    medians = ", ".join(f"{statistics.median(part) / MEGABYTE:.0f}" for part in tenths)
+    print(f"resident in MB, medians of each tenth of the time: {medians}; most {max(report.memory) / MEGABYTE:.0f}")
     print("\n".join([*report.wrong[:20], *report.tracebacks[:20]]))
 
 
