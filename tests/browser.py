@@ -58,13 +58,13 @@ class Server:
 
     def wait(self) -> None:
         """Until it answers."""
-        for _ in range(300):
+        for _ in range(3000):
             try:
                 urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1)
                 return
             except OSError:
                 assert self.process.poll() is None, self.log.read_text()
-                time.sleep(0.2)
+                time.sleep(0.02)
         raise AssertionError(self.log.read_text())
 
     def resident(self) -> int:
