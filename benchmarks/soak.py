@@ -188,7 +188,7 @@ class Person:
     async def _ask_for(self, name: str) -> None:
         button = self.page.get_by_role("button", name=name)
         if not await button.is_visible():
-            await self.page.get_by_role("button", name="Take it away").click()
+            await self.page.get_by_role("button", name="Download").click()
         # From where the pointer is, the explanation of another button may lie over this one.
         await self.page.mouse.move(0, 0)
         await button.click()

@@ -118,17 +118,17 @@ def upload(page: Page, path: Path) -> None:
 
 
 def ask_for(page: Page, name: str) -> None:
-    """Click a button under *Take it away*."""
+    """Click a button under *Download*."""
     button = page.get_by_role("button", name=name)
     if not button.is_visible():
-        page.get_by_role("button", name="Take it away").click()
+        page.get_by_role("button", name="Download").click()
     # From where the pointer is, the explanation of another button may lie over this one.
     page.mouse.move(0, 0)
     button.click()
 
 
 def take(page: Page, name: str) -> bytes:
-    """The file that a button under *Take it away* gives."""
+    """The file that a button under *Download* gives."""
     with page.expect_download() as download:
         ask_for(page, name)
     return download.value.path().read_bytes()

@@ -402,7 +402,7 @@ def test_a_photo_of_any_mode_and_size_is_shown(start):
 def test_what_is_imported_is_left_out_of_the_collection_after_every_run():
     # All sessions wait for it.
     script = (
-        "import gc; from captioning import Captioner; from captioning.presentation.process import set_up_process; "
+        "import gc; from captioning import Captioner; from captioning.page.process import set_up_process; "
         "before = len(gc.get_objects()); set_up_process(); print(before, len(gc.get_objects()))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)

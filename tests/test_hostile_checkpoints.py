@@ -27,7 +27,7 @@ from captioning.checkpoint import MAX_HEADER, list_checkpoints, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model, save_model
-from captioning.presentation import card
+from captioning.page import card
 from captioning.vocabulary import LONGEST_WORD, SPECIAL_TOKENS, Vocabulary
 from tests.browser import ROOT
 from tests.helpers import checkpoint_parts, forge, refused, tiny_model

@@ -9,7 +9,7 @@ from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState
 from streamlit.runtime.state import SafeSessionState, SessionState
 from streamlit.runtime.state.common import WidgetMetadata
 
-from captioning.presentation.process import set_up_process
+from captioning.page.process import set_up_process
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,5 @@
 """Words and numbers as they are written on the page."""
 
-import re
-
-from captioning.errors import printable
 from captioning.vocabulary import END, SPECIAL_TOKENS
 
 
@@ -14,8 +11,3 @@ def spoken(word: str) -> str:
 def number(value: float, digits: int = 2) -> str:
     """The number with a true minus sign."""
     return f"{value:.{digits}f}".replace("-", "−")
-
-
-def as_markdown(text: str) -> str:
-    """The text on one line, with whatever Markdown could take for markup, an address or a picture marked as plain."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(text.split())))

@@ -1,8 +1,8 @@
 "use strict";
 
 /*
- * Files that the server has made: they go where the browser puts downloads, as soon as they are here. The server may hand
- * them over again, for it is not told that they have arrived: a message of that could fall together with a click.
+ * Saves files that the server has made, each once, where the browser puts downloads. The server sends a file again until
+ * it must have arrived; the browser does not confirm it, because a confirmation could coincide with a click.
  */
 
 const saved = new Set();

@@ -1,4 +1,4 @@
-"""What the page can show: photos of a gallery or a data set."""
+"""What the page offers: photos of a gallery or a data set, checkpoints, and beam widths."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from captioning import defaults
+from captioning.checkpoint import list_checkpoints
 from captioning.data.datasets import CaptionDataset, Example
 from captioning.errors import shown
 from captioning.images import open_image
@@ -13,6 +15,7 @@ from captioning.vocabulary import tokenize
 
 # Of a data set, what the model was not trained on.
 SPLITS = ("dev", "test")
+BEAM_SIZES = range(1, 11)
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,8 @@ def read_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
     image = open_image(source, called=title)
     digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
     return Photo(shown(title), image, digest, references)
+
+
+def offered_checkpoints() -> dict[str, Path]:
+    """Names and files of the checkpoints in their folder."""
+    return {path.stem: path for path in list_checkpoints(defaults.CHECKPOINT_FOLDER)}

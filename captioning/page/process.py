@@ -8,7 +8,7 @@ from starlette.formparsers import MultiPartParser
 
 from captioning.heap import give_back_blocks, share_one_heap
 from captioning.images import MAX_BYTES
-from captioning.presentation.streamlit_losses import keep_clicks, keep_upload_addresses
+from captioning.page.streamlit_losses import keep_clicks, keep_upload_addresses
 
 LARGE_BLOCK = 2**20
 # Starlette's exceptions when a page is closed amid an upload, and when it is while its socket is being read.

@@ -1,0 +1,76 @@
+"""What is computed or read once, and shared by all sessions of the page."""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from pathlib import Path
+
+import streamlit as st
+
+from captioning import Caption, Captioner, ImageError, SearchOptions, open_image
+from captioning.checkpoint import Version
+from captioning.data.datasets import CaptionDataset, read_dataset
+from captioning.inference.captioner import EncodedPhotos
+from captioning.page.library import Photo, read_photo
+from captioning.visualize.pictures import thumbnail, to_url
+from captioning.visualize.player.story import Told, tell
+
+THUMBNAIL_SIZE = 160
+# The class of paths on this system.
+PATH = type(Path())
+
+
+def identify_file(path: Path) -> tuple[str | int, ...]:
+    """Equal for the same file as long as it is not replaced or written to."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (str(path),)
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def identify_caption(caption: Caption) -> tuple[str, float]:
+    """Different for different captions of one photo."""
+    return caption.text, caption.log_probability
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model …")
+def load_captioner(version: Version) -> Captioner:
+    return Captioner.from_checkpoint(version.path)
+
+
+@st.cache_resource(max_entries=1, show_spinner="Reading the data set …")
+def load_dataset(folder: Path) -> CaptionDataset:
+    return read_dataset(folder)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={PATH: identify_file})
+def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:
+    return read_photo(title, source, references)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={PATH: identify_file})
+def load_thumbnail(path: Path) -> str | None:
+    """The URL of a thumbnail, if the photo can be read."""
+    try:
+        return to_url(thumbnail(open_image(path), THUMBNAIL_SIZE))
+    except ImageError:
+        return None
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Photo: attrgetter("key")})
+def encode(version: Version, photo: Photo) -> EncodedPhotos:
+    return load_captioner(version).encode([photo.image])
+
+
+@st.cache_resource(max_entries=128, show_spinner="Describing the photo …", hash_funcs={Photo: attrgetter("key")})
+def describe(version: Version, photo: Photo, beam_size: int, prefix: tuple[str, ...] = ()) -> Caption:
+    options = SearchOptions(beam_size=beam_size, keep_tree=True)
+    return load_captioner(version).describe(encode(version, photo), options, [prefix])[0]
+
+
+@st.cache_resource(
+    max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("title", "key"), Caption: identify_caption}
+)
+def tell_story(photo: Photo, captions: Sequence[Told], *, what_if: bool = False) -> dict:
+    """What the player shows."""
+    return tell(photo.title, photo.image, captions, what_if=what_if)

@@ -1,0 +1,88 @@
+"""Downloads: files with the caption in them, made when somebody asks for them.
+
+`st.download_button` forgets what makes its file when the page runs again, and a click meanwhile gets nothing. Here a
+file that was asked for is kept, and sent until the browser has it.
+"""
+
+import base64
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from uuid import uuid4
+
+import streamlit as st
+
+from captioning.checkpoint import Version
+from captioning.page.library import Photo
+from captioning.visualize.export import FORMATS, Scene, file_name
+from captioning.visualize.player.story import Told
+
+# The browser has what a run of the page sent, if no other run has begun for so long.
+SECONDS_TO_ARRIVE = 5
+SCRIPT = Path(__file__).parent / "downloads.js"
+
+
+@dataclass
+class Download:
+    """A file of what was on the page when it was asked for; it is made once, when it is first needed.
+
+    Attributes:
+        id: differs between two requests for the same file.
+        scene: what it shows.
+        suffix: its format, one of FORMATS.
+        sent: when it was sent, in seconds of a monotonic clock, if no run of the page has begun since.
+    """
+
+    id: str
+    scene: Scene
+    suffix: str
+    sent: float | None = None
+
+    def has_arrived(self) -> bool:
+        """Whether the browser has it."""
+        return self.sent is not None and time.monotonic() - self.sent > SECONDS_TO_ARRIVE
+
+    @cached_property
+    def message(self) -> dict[str, str]:
+        """The file as `downloads.js` reads it."""
+        content = base64.b64encode(FORMATS[self.suffix].make(self.scene)).decode()
+        name, mime = file_name(self.scene, self.suffix), FORMATS[self.suffix].mime
+        return {"id": self.id, "name": name, "mime": mime, "content": content}
+
+
+def show_downloads(version: Version, photo: Photo, captions: Sequence[Told]) -> None:
+    """A button for each format."""
+    state = st.session_state
+    credit = f"{version.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
+    scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit.strip())
+    with st.popover("Download", icon=":material/download:", key="download"):
+        for suffix, kind in FORMATS.items():
+            file = Download(uuid4().hex, scene, suffix)
+            st.button(kind.name, key=f"download {suffix}", width="stretch", help=kind.help,
+                      on_click=request, args=[file])  # fmt: skip
+
+
+def request(file: Download) -> None:
+    st.session_state.requested = [*st.session_state.requested, file]
+
+
+def forget_arrived() -> None:
+    """Forget the files that the browser has; this run of the page sends the others."""
+    state = st.session_state
+    state.requested = [file for file in state.get("requested", []) if not file.has_arrived()]
+    for file in state.requested:
+        # As a run begins, what the one before has just sent may be dropped.
+        file.sent = None
+
+
+def send_downloads() -> None:
+    """Send the browser the files that were asked for; not within the popover, which may have been closed since."""
+    requested = st.session_state.requested
+    if requested:
+        script = SCRIPT.read_text(encoding="utf-8")
+        component = st.components.v2.component("captioning_downloads", html="<span></span>", js=script)
+        component(key="downloads", data=[file.message for file in requested])
+    for file in requested:
+        file.sent = time.monotonic()

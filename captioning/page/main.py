@@ -1,0 +1,73 @@
+"""The outline of the page: a sidebar to choose in, and one of several views of the caption."""
+
+from argparse import Namespace
+
+import streamlit as st
+
+from captioning.arguments import page_arguments
+from captioning.checkpoint import Version
+from captioning.errors import CaptioningError, DatasetError
+from captioning.page.address import apply_address, write_address
+from captioning.page.cache import load_dataset
+from captioning.page.downloads import forget_arrived, send_downloads
+from captioning.page.gallery import folder_photos, sample_photos
+from captioning.page.library import Library, Photo
+from captioning.page.process import set_up_process
+from captioning.page.sidebar import choose_beam_width, choose_checkpoint, choose_photo
+from captioning.page.text import as_markdown, show_error
+from captioning.page.views import VIEWS, offered_views
+
+
+def show_page() -> None:
+    """Show the page; Streamlit calls it again after everything that somebody does on the page."""
+    set_up_process()
+    try:
+        forget_arrived()
+        library = load_library(page_arguments())
+        apply_address(library)
+        with st.sidebar:
+            photo = choose_photo(library)
+            choose_beam_width()
+            version = choose_checkpoint()
+        view = choose_view(library)
+        if st.session_state.notice:
+            st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")
+        if photo:
+            reset_what_if(version, photo)
+        if photo or view == "model":
+            VIEWS[view].show(version, photo)
+        else:
+            st.info("Choose a photo in the bar on the left to see how the model describes it.")
+        send_downloads()
+        write_address()
+    except CaptioningError as error:
+        show_error(error)
+
+
+def load_library(arguments: Namespace) -> Library:
+    gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
+    library = Library(gallery, load_dataset(arguments.data) if arguments.data else None)
+    if library.dataset and not library.splits:
+        raise DatasetError(f"{arguments.data} has photos to train on alone: the page shows those of dev and test.")
+    return library
+
+
+def choose_view(library: Library) -> str:
+    views = offered_views(library)
+    if st.session_state.get("view") not in views:
+        st.session_state.view = views[0]
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head"):
+        st.subheader("Show, Attend and Tell", anchor=False, width="content")
+        labels = {view: VIEWS[view].name for view in views}
+        return st.segmented_control(
+            "View", views, required=True, key="view", format_func=labels.get, label_visibility="collapsed",
+            persist_state="page",
+        )  # fmt: skip
+
+
+def reset_what_if(version: Version, photo: Photo) -> None:
+    """Forget the words that the model was made to say when the photo or the model changes."""
+    state, shown = st.session_state, (version, photo.key)
+    if state.shown not in (None, shown):
+        state.said = []
+    state.shown = shown

@@ -1,0 +1,28 @@
+"""The player on the page; two of the views show it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from captioning.visualize.source import source
+
+
+def show_player(key: str, story: dict, **hooks: Callable[[], None]) -> None:
+    """Show the player; `player/component.js` says what it reports.
+
+    The look that is chosen in it becomes that of the address and of downloads.
+    """
+
+    def keep_look() -> None:
+        chosen = st.session_state[key]["look"]
+        if chosen:
+            st.session_state.look = chosen[0]
+
+    component = st.components.v2.component(
+        "captioning_player",
+        html=source("player/player.html"),
+        css=source("player/player.css"),
+        js=source("player/player.js") + source("player/component.js"),
+    )
+    # A list: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).
+    component(key=key, data=[story], on_look_change=keep_look, **hooks)

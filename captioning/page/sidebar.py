@@ -1,0 +1,125 @@
+"""The sidebar: a photo, a beam width and a checkpoint are chosen here."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from captioning.checkpoint import Version, read_info, read_version
+from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning.errors import CaptioningError
+from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
+from captioning.page.card import describe_scores
+from captioning.page.gallery import sample_credit
+from captioning.page.library import BEAM_SIZES, Library, Photo, offered_checkpoints
+from captioning.page.text import BLEU, as_markdown, show_error
+from captioning.visualize.pictures import thumbnail, to_url
+
+BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
+CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
+CAMERA_NEEDS = "Browsers let a page use the camera over HTTPS or on localhost only. A photo can be uploaded over any."
+# A gallery of more photos is a list of names.
+MAX_THUMBNAILS = 20
+
+
+def choose_photo(library: Library) -> Photo | None:
+    sources = ["Gallery", "Data set", "Upload", "Camera"] if library.dataset else ["Gallery", "Upload", "Camera"]
+    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch", persist_state="page")
+    try:
+        if source == "Gallery":
+            return choose_from_gallery(library.gallery)
+        if source == "Data set":
+            return choose_from_dataset(library)
+        return provide_photo(source)
+    except CaptioningError as error:
+        show_error(error)
+        return None
+
+
+def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
+    if st.session_state.get("photo") not in gallery:
+        st.session_state.photo = next(iter(gallery))
+    if len(gallery) > MAX_THUMBNAILS:
+        st.selectbox("From the folder", list(gallery), key="photo", persist_state="page")
+    else:
+        # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
+        st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
+                 format_func=lambda title: label(title, gallery[title]), label_visibility="collapsed")  # fmt: skip
+    title = st.session_state.photo
+    photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
+    if credit is None:
+        return photo
+    st.caption(f"[{as_markdown(credit.text)}]({credit.licence_url})")
+    return replace(photo, credit=credit.text)
+
+
+def label(title: str, path: Path) -> str:
+    """A photo's thumbnail and title; one that cannot be read has no thumbnail, and its error is shown once chosen."""
+    url = load_thumbnail(path)
+    return f"![]({url}) {as_markdown(title)}" if url else as_markdown(title)
+
+
+def choose_from_dataset(library: Library) -> Photo | None:
+    """Browse a split, or the photos of it whose reference captions have a word."""
+    state = st.session_state
+    if state.get("split") not in library.splits:
+        state.split = library.splits[0]
+    split = st.segmented_control(
+        "Split", library.splits, required=True, key="split", width="stretch", persist_state="page"
+    )
+    words = st.text_input("Captions with the words", key="words", placeholder="dog ball", persist_state="page")
+    examples, found = library.examples(split), library.search(split, words)
+    if not found:
+        st.info(f"No photo of the {split} split has captions with “{as_markdown(words)}”.")
+        return None
+    if state.get("photo") not in found:
+        state.photo = found[0]
+    st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo", persist_state="page")
+    st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
+              on_click=choose_any, args=[found])  # fmt: skip
+    example = examples[state.photo]
+    photo = load_photo(state.photo, example.photo, example.captions)
+    # No wider, so that all of the bar is on a laptop's screen.
+    st.image(to_url(thumbnail(photo.image, THUMBNAIL_SIZE)), alt=state.photo)
+    return photo
+
+
+def choose_any(titles: list[str]) -> None:
+    st.session_state.photo = random.choice(titles)
+
+
+def provide_photo(source: str) -> Photo | None:
+    """A photo of somebody's own: an upload, or one from the camera."""
+    if source == "Upload":
+        # Files of any kind, so that the message for what is no photo is the project's and not Streamlit's.
+        file = st.file_uploader("Your photo", key="upload", help="It stays in memory.")
+    else:
+        if not may_use_camera():
+            st.info(CAMERA_NEEDS)
+        file = st.camera_input("Take a photo", key="camera", help=CAMERA_NEEDS)
+    st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")
+    return load_photo(file.name, file.getvalue()) if file else None
+
+
+def may_use_camera() -> bool:
+    """Whether browsers let this page use the camera."""
+    address = urlsplit(st.context.url or "")
+    return address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def choose_beam_width() -> None:
+    st.slider("Beam width", BEAM_SIZES[0], BEAM_SIZES[-1], key="beam_size", help=BEAM_WIDTH, persist_state="page")
+
+
+def choose_checkpoint() -> Version:
+    paths = offered_checkpoints()
+    if not paths:
+        raise CaptioningError("There is no checkpoint in checkpoints/: train one with train.py.")
+    if st.session_state.get("checkpoint") not in paths:
+        default = DEFAULT_CHECKPOINT.stem
+        st.session_state.checkpoint = default if default in paths else next(iter(paths))
+    path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT, persist_state="page")]
+    st.caption(as_markdown(describe_scores(read_info(path))), help=BLEU)
+    return read_version(path)

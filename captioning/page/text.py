@@ -1,0 +1,42 @@
+"""Text that several regions of the page show."""
+
+import re
+
+import streamlit as st
+
+from captioning.checkpoint import Version
+from captioning.errors import CaptioningError, printable
+from captioning.page.cache import load_captioner
+from captioning.page.library import Photo
+from captioning.record import data_sets
+
+LOG_PROBABILITY = (
+    "Log-probability is the logarithm of a caption's probability, which is that of its words multiplied; "
+    "nearer to 0 is likelier."
+)
+BLEU = "BLEU-n: how many sequences of up to n words the captions share with those that people wrote; 0 to 100."
+# Samples that show what the published data sets do not.
+UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket": "a rocket"}
+
+
+def as_markdown(text: str) -> str:
+    """The text on one line, escaped so that Markdown takes none of it for markup, an address or a picture."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(text.split())))
+
+
+def show_error(error: CaptioningError) -> None:
+    st.error(as_markdown(str(error)), icon=":material/error:")
+
+
+def show_training_note(version: Version, photo: Photo) -> None:
+    """Say honestly what the model has seen in its training, and what it has not."""
+    datasets = data_sets(load_captioner(version).info.training)
+    name = " and ".join(dataset.get("name", "an unnamed data set") for dataset in datasets)
+    people = " of people, dogs and the outdoors" if name.startswith("Flickr") and len(datasets) == 1 else ""
+    photos = sum(dataset.get("train", 0) for dataset in datasets)
+    learned = f"trained on {photos:,} photos{people} ({as_markdown(name)})"
+    if people and photo.title in UNLIKE_TRAINING and st.session_state.source == "Gallery":
+        unseen = UNLIKE_TRAINING[photo.title]
+        st.caption(f":material/warning: **The model was {learned}. It has never seen {unseen}: it can only guess.**")
+    else:
+        st.caption(f"A neural network describes a photo, and shows where it looks for each word. It was {learned}.")

@@ -1,0 +1,52 @@
+"""The comparison: the photo at every beam width, and two checkpoints side by side."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from captioning import Caption
+from captioning.checkpoint import Version, read_version
+from captioning.page.cache import describe, tell_story
+from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
+from captioning.page.player import show_player
+from captioning.page.text import LOG_PROBABILITY, as_markdown, show_training_note
+from captioning.visualize.player.story import Told
+from captioning.visualize.text import number
+
+
+def show_comparison(version: Version, photo: Photo) -> None:
+    """The photo at every beam width, and two checkpoints side by side."""
+    show_training_note(version, photo)
+    st.markdown("#### Beam widths", help=f"{LOG_PROBABILITY} The time is that of the search alone.")
+    captions = {width: describe(version, photo, width) for width in BEAM_SIZES}
+    st.table(width_rows(captions), hide_index=True)
+    st.markdown("#### Checkpoints")
+    others = {name: path for name, path in offered_checkpoints().items() if path != version.path}
+    if not others:
+        st.info("There is no other checkpoint: put one into checkpoints/ to see two side by side.")
+        return
+    if st.session_state.get("other") not in others:
+        st.session_state.other = next(iter(others))
+    other = others[st.selectbox("Beside it", list(others), key="other", persist_state="page")]
+    compare_checkpoints(photo, version, read_version(other))
+
+
+def compare_checkpoints(photo: Photo, *versions: Version) -> None:
+    found = {version.path.stem: describe(version, photo, st.session_state.beam_size) for version in versions}
+    told = [
+        Told(caption, name, f"log-probability {number(caption.log_probability)}") for name, caption in found.items()
+    ]
+    show_player("checkpoints", tell_story(photo, told))
+
+
+def width_rows(captions: Mapping[int, Caption]) -> list[dict]:
+    """The captions that different beam widths found; the text is Markdown."""
+    return [
+        {
+            "Beam width": str(width),
+            "Caption": as_markdown(caption.text),
+            "Log-probability": number(caption.log_probability),
+            "Search": f"{caption.seconds.search * 1000:.0f} ms",
+        }
+        for width, caption in captions.items()
+    ]

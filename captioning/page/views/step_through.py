@@ -1,0 +1,84 @@
+"""The step-through: the caption word by word, and what follows when the model is made to say another word."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from captioning import Caption, Captioner
+from captioning.checkpoint import Version
+from captioning.errors import CaptioningError
+from captioning.page.cache import describe, load_captioner, tell_story
+from captioning.page.downloads import show_downloads
+from captioning.page.library import Photo
+from captioning.page.player import show_player
+from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
+from captioning.visualize.player.story import Told
+from captioning.visualize.text import number, spoken
+
+
+def show_steps(version: Version, photo: Photo) -> None:
+    """The caption word by word, alone or beside what the model says when it is made to say another word."""
+    state = st.session_state
+    plain = describe(version, photo, state.beam_size)
+    captions = [Told(plain)]
+    try:
+        if state.said:
+            captions = what_if(plain, describe(version, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
+    except CaptioningError as error:
+        show_error(error)
+        state.said.clear()
+    with st.container(horizontal=True, vertical_alignment="center", key="subject"):
+        show_training_note(version, photo)
+        show_downloads(version, photo, captions)
+    if state.said:
+        show_question(state.said[-1])
+    show_stage(tell_story(photo, captions, what_if=True), captions)
+    show_timing(plain, load_captioner(version))
+
+
+def show_stage(story: dict, captions: Sequence[Told]) -> None:
+    """The player, in which another word can be chosen."""
+
+    def say_instead() -> None:
+        state = st.session_state
+        # A click may come from a player that the page no longer has.
+        said = state.get("player", {}).get("said")
+        if said and said["story"] == story["id"]:
+            steps = captions[said["caption"]].caption.steps
+            words = [*(step.word for step in steps[: said["index"]]), said["word"]]
+            # A double click must not say it twice.
+            if state.said[-1:] != [words]:
+                state.said = [*state.said, words]
+
+    show_player("player", story, on_said_change=say_instead)
+
+
+def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[Told]:
+    """The caption, and beside it the one that follows from another word."""
+    return [
+        Told(plain, "What it said", f"log-probability {number(plain.log_probability)}"),
+        Told(other, "What it says then", f"log-probability {number(other.log_probability)}", forced=len(prefix)),
+    ]
+
+
+def show_question(prefix: list[str]) -> None:
+    """What the model was made to say, and the way back."""
+    words = " ".join(prefix[:-1])
+    place = f"after “{words}”" if words else "at the beginning"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Undo", icon=":material/undo:", key="undo", on_click=undo)
+        st.markdown(as_markdown(f"What if it said “{spoken(prefix[-1])}” {place}?"), help=LOG_PROBABILITY)
+
+
+def undo() -> None:
+    # The second of two quick clicks may come when nothing is left to undo.
+    st.session_state.said = st.session_state.said[:-1]
+
+
+def show_timing(caption: Caption, captioner: Captioner) -> None:
+    encode, search = round(caption.seconds.encode * 1000), round(caption.seconds.search * 1000)
+    st.caption(
+        f"{captioner.runtime.describe()} · encoded in {encode} ms · searched in {search} ms · "
+        f"log-probability {number(caption.log_probability)}",
+        help=f"The encoder turns the photo into a feature grid, once; the search finds the caption. {LOG_PROBABILITY}",
+    )

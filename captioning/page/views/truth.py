@@ -1,0 +1,39 @@
+"""The truth: what people wrote of the photo, beside what the model says."""
+
+import streamlit as st
+
+from captioning.checkpoint import Version
+from captioning.page.cache import describe
+from captioning.page.library import Photo
+from captioning.page.text import BLEU, as_markdown, show_training_note
+from captioning.visualize.pictures import to_url
+from captioning.vocabulary import tokenize
+
+
+def show_truth(version: Version, photo: Photo) -> None:
+    """What people wrote of the photo, beside what the model says."""
+    show_training_note(version, photo)
+    if not photo.references:
+        st.info("This photo comes without reference captions: choose one of the data set.")
+        return
+    # Here, so that the page does not wait for what only this view needs.
+    from captioning.evaluation.metrics import bleu
+
+    caption = describe(version, photo, st.session_state.beam_size)
+    left, right = st.columns([2, 3], gap="large")
+    # A URL that holds it whole: a file of Streamlit's may be gone by the time the browser asks for it.
+    left.image(to_url(photo.image), width="stretch", alt=photo.title)
+    with right:
+        st.markdown("#### The model says")
+        st.markdown(as_markdown(caption.text))
+        st.markdown("#### People wrote", help="The reference captions of this photo in the data set.")
+        st.markdown("\n".join(f"- {as_markdown(reference)}" for reference in photo.references))
+        scores = bleu([caption.text.split()], [[tokenize(reference) for reference in photo.references]])
+        st.markdown("#### BLEU of this one caption", help=BLEU)
+        with st.container(horizontal=True):
+            for n, score in enumerate(scores, start=1):
+                st.metric(f"BLEU-{n}", f"{score:.1f}", width="content")
+        st.caption(
+            "BLEU of one sentence says little: it was made for whole test sets. A good caption in other words scores "
+            "near 0, and without four words in a row that agree BLEU-4 is 0."
+        )
