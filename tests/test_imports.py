@@ -15,8 +15,8 @@ from tests.helpers import make_kaggle
 
 PACKAGE = ROOT / "captioning"
 # Each may import itself and those before it; files that lie in no wing are the ground, but for the command line.
-WINGS = ("graph_check", "model", "inference", "visualize", "data", "evaluation", "training", "folder", "page",
-         "presentation", "__main__")  # fmt: skip
+WINGS = ("graph_check", "model", "inference", "visualize", "data", "evaluation", "training", "folder", "__main__",
+         "page")  # fmt: skip
 FOR_TRAINING = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "onnxscript"}
 UNWANTED = {"torch", "torchvision", "timm", "lightning", "scipy"}
 
@@ -29,7 +29,7 @@ def may_train(file: Path) -> bool:
 
 
 def may_show(file: Path) -> bool:
-    return file.parts[0] in ("page", "presentation")
+    return file.parts[0] == "page"
 
 
 PLACES: dict[str, Callable[[Path], bool]] = {**dict.fromkeys(FOR_TRAINING, may_train), "streamlit": may_show}
