@@ -172,13 +172,13 @@ def run_export(arguments: argparse.Namespace) -> int:
     from captioning.images import open_image
     from captioning.inference.captioner import Captioner
     from captioning.visualize.export import FORMATS, Scene
-    from captioning.visualize.player.story import Told
+    from captioning.visualize.player.data import CaptionPane
 
     photo = open_image(arguments.photo)
     captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
-    scene = Scene(arguments.photo, photo, (Told(captioner(photo, options)),), arguments.look, credit)
+    scene = Scene(arguments.photo, photo, (CaptionPane(captioner(photo, options)),), arguments.look, credit)
     write_whole(arguments.output, FORMATS[arguments.format].make(scene))
     return 0
 

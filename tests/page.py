@@ -5,15 +5,15 @@ import json
 from streamlit.testing.v1 import AppTest
 
 
-def story(app: AppTest) -> dict:
+def player_data(app: AppTest) -> dict:
     """What the player on the page shows."""
     [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
-    [story] = json.loads(player.proto.json)
-    return story
+    [data] = json.loads(player.proto.json)
+    return data
 
 
 def captions_of(app: AppTest) -> list[str]:
-    return [caption["text"] for caption in story(app)["captions"]]
+    return [caption["text"] for caption in player_data(app)["captions"]]
 
 
 def text_of(app: AppTest) -> str:

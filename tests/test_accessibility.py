@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 from captioning import open_image
 from captioning.visualize.export import FORMATS, Scene
-from captioning.visualize.player.story import Told
+from captioning.visualize.player.data import CaptionPane
 from tests.browser import CHROMIUM, PATIENCE, open_player, wait_for_picture
 
 LEVELS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
@@ -73,5 +73,7 @@ def test_the_page_to_take_away_can_be_read_and_operated(page, exported, scheme):
 def exported(captioner, photos, tmp_path):
     path = tmp_path / "page.html"
     photo = open_image(photos / "rocket.jpg")
-    path.write_bytes(FORMATS["html"].make(Scene("Rocket", photo, (Told(captioner(photo)),), credit="Made to be read.")))
+    path.write_bytes(
+        FORMATS["html"].make(Scene("Rocket", photo, (CaptionPane(captioner(photo)),), credit="Made to be read."))
+    )
     return path

@@ -20,7 +20,7 @@ from captioning.record import data_sets
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
 from tests.helpers import make_photos
-from tests.page import captions_of, errors, story, text_of, upload
+from tests.page import captions_of, errors, player_data, text_of, upload
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_opens_with_a_sample_already_captioned(start, captioner, photos):
     app = start()
     assert errors(app) == []
     expected = captioner(photos / "astronaut.jpg", SearchOptions(beam_size=5))
-    [caption] = story(app)["captions"]
+    [caption] = player_data(app)["captions"]
     assert caption["text"] == expected.text
     assert [step["word"] for step in caption["steps"]] == [step.word for step in expected.steps]
     for told, step in zip(caption["steps"], expected.steps, strict=True):
@@ -127,7 +127,7 @@ def test_an_address_that_asks_for_what_is_not_there_gets_the_default_and_a_notic
     assert name in notice
     assert value in notice
     assert notice.endswith(".")
-    assert story(app)["title"] == "Astronaut"
+    assert player_data(app)["title"] == "Astronaut"
     assert app.query_params.get(name) != value
 
 
@@ -162,7 +162,7 @@ def test_what_if_stands_beside_the_caption_and_undo_goes_back(start, captioner, 
     before, after = captions_of(app)
     assert before == plain
     assert after.startswith(f"{first} dog ")
-    one, two = story(app)["captions"]
+    one, two = player_data(app)["captions"]
     assert all(re.fullmatch(r"log-probability −\d+\.\d\d", caption["note"]) for caption in (one, two))
     assert [step["word"] for step in two["steps"] if step["forced"]] == ["dog"]
     app.button(key="undo").click().run()
@@ -213,7 +213,7 @@ def test_two_checkpoints_stand_side_by_side(start, checkpoint_folder, captioner,
     shutil.copy(captioner.info.path, checkpoint_folder / "other.safetensors")
     app = start(view="compare", other="other")
     assert errors(app) == []
-    assert [caption["heading"] for caption in story(app)["captions"]] == ["good", "other"]
+    assert [caption["heading"] for caption in player_data(app)["captions"]] == ["good", "other"]
     assert set(captions_of(app)) == {captioner(photos / "astronaut.jpg").text}
 
 
@@ -262,8 +262,8 @@ def test_a_data_set_can_be_browsed_and_searched(start, flickr8k):
     assert all("frisbee" in captions[name] and "dog" in captions[name] for name in found)
     app.button(key="random").click().run()
     assert errors(app) == []
-    assert story(app)["title"] in found
-    assert app.query_params["photo"] == story(app)["title"]
+    assert player_data(app)["title"] in found
+    assert app.query_params["photo"] == player_data(app)["title"]
     app.text_input(key="words").set_value("zyzzyva").run()
     assert "No photo" in text_of(app)
 
@@ -319,11 +319,11 @@ def test_a_folder_may_hold_what_is_no_photo(start, tmp_path):
 def test_a_photo_that_is_replaced_is_read_anew(start, tmp_path):
     make_photos(tmp_path, ["a.png"])
     app = start("--photos", tmp_path)
-    before = story(app)["photo"]["url"], app.button_group(key="photo").options
+    before = player_data(app)["photo"]["url"], app.button_group(key="photo").options
     Image.new("RGB", (90, 60), "red").save(tmp_path / "a.png")
     app.run()
     assert errors(app) == []
-    assert story(app)["photo"]["width"] == 90
+    assert player_data(app)["photo"]["width"] == 90
     assert app.button_group(key="photo").options != before[1]
 
 
@@ -350,7 +350,7 @@ def test_a_photo_of_the_gallery_that_cannot_be_read_leaves_the_others(start, tmp
     assert message.startswith("a.png")
     app.button_group(key="photo").set_value("b.png").run()
     assert errors(app) == []
-    assert story(app)["title"] == "b.png"
+    assert player_data(app)["title"] == "b.png"
 
 
 def test_a_wrong_folder_or_flag_is_told_in_one_sentence(start, tmp_path):

@@ -16,7 +16,7 @@ from captioning.__main__ import main
 from captioning.files import write_whole
 from captioning.visualize.attention import LOOKS, attention_map, attention_overlay, half_outlines
 from captioning.visualize.export import DARK, FORMATS, LIGHT, Scene, file_name
-from captioning.visualize.player.story import Told, tell
+from captioning.visualize.player.data import CaptionPane, player_data
 from tests.browser import ROOT
 from tests.helpers import refused
 
@@ -24,7 +24,7 @@ from tests.helpers import refused
 @pytest.fixture(scope="module")
 def scene(captioner, photos) -> Scene:
     photo = open_image(photos / "astronaut.jpg")
-    return Scene("astronaut.jpg", photo, (Told(captioner(photo)),), credit="made for a test")
+    return Scene("astronaut.jpg", photo, (CaptionPane(captioner(photo)),), credit="made for a test")
 
 
 def peaked(row: int, column: int) -> np.ndarray:
@@ -76,16 +76,16 @@ def test_attention_that_is_the_same_everywhere_stays_dim():
     assert attention_map(peaked(2, 2)).max() == 255
 
 
-def test_the_story_has_what_the_search_found(captioner, scene):
-    story = tell("Astronaut", scene.photo, scene.told)
-    assert json.loads(json.dumps(story)) == story
-    [caption] = story["captions"]
+def test_the_players_data_has_what_the_search_found(captioner, scene):
+    data = player_data("Astronaut", scene.photo, scene.panes)
+    assert json.loads(json.dumps(data)) == data
+    [caption] = data["captions"]
     assert caption["text"] == scene.caption.text
     for told, step in zip(caption["steps"], scene.caption.steps, strict=True):
         drawn = np.frombuffer(base64.b64decode(told["map"]), dtype=np.uint8).reshape(64, 64)
         np.testing.assert_array_equal(drawn, attention_map(step.attention))
-    assert tell("Astronaut", scene.photo, scene.told)["id"] == story["id"]
-    assert tell("Other", scene.photo, scene.told)["id"] != story["id"]
+    assert player_data("Astronaut", scene.photo, scene.panes)["id"] == data["id"]
+    assert player_data("Other", scene.photo, scene.panes)["id"] != data["id"]
 
 
 def test_every_format_is_written_by_the_command_line_too(run_main, captioner, photos, tmp_path):
@@ -138,20 +138,20 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 
 def test_names_and_words_are_text_in_the_page(scene):
     title = "</script><script>alert(1)</script><img src=x>.png"
-    page = FORMATS["html"].make(Scene(title, scene.photo, scene.told, credit="<b>bold</b>")).decode()
+    page = FORMATS["html"].make(Scene(title, scene.photo, scene.panes, credit="<b>bold</b>")).decode()
     assert page.count("</script>") == 2
     assert "<img" not in page
     assert "<b>" not in page
-    story = re.search(r'<script type="application/json" id="story">(.*?)</script>', page, re.DOTALL)[1]
-    assert json.loads(story)["captions"][0]["text"] == scene.caption.text
+    data = re.search(r'<script type="application/json" id="player-data">(.*?)</script>', page, re.DOTALL)[1]
+    assert json.loads(data)["captions"][0]["text"] == scene.caption.text
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
-    assert "/" not in file_name(Scene("../../etc/passwd", scene.photo, scene.told), "gif")
+    assert "/" not in file_name(Scene("../../etc/passwd", scene.photo, scene.panes), "gif")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (40, 900), (1280, 20), (1, 1280), (1280, 1)])
 def test_photos_of_any_shape_can_be_taken_away(captioner, size):
     photo = Image.new("RGB", size, "red")
-    scene = Scene("thin.png", photo, (Told(captioner(photo)),))
+    scene = Scene("thin.png", photo, (CaptionPane(captioner(photo)),))
     for kind in FORMATS.values():
         assert kind.make(scene)
     assert Image.open(io.BytesIO(FORMATS["png"].make(scene))).height < 8000

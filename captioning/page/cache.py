@@ -12,7 +12,7 @@ from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.inference.captioner import EncodedPhotos
 from captioning.page.library import Photo, read_photo
 from captioning.visualize.pictures import thumbnail, to_url
-from captioning.visualize.player.story import Told, tell
+from captioning.visualize.player.data import CaptionPane, player_data
 
 THUMBNAIL_SIZE = 160
 # The class of paths on this system.
@@ -71,6 +71,6 @@ def describe(version: Version, photo: Photo, beam_size: int, prefix: tuple[str, 
 @st.cache_resource(
     max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("title", "key"), Caption: identify_caption}
 )
-def tell_story(photo: Photo, captions: Sequence[Told], *, what_if: bool = False) -> dict:
-    """What the player shows."""
-    return tell(photo.title, photo.image, captions, what_if=what_if)
+def load_player_data(photo: Photo, panes: Sequence[CaptionPane], *, what_if: bool = False) -> dict:
+    """The data that the player shows."""
+    return player_data(photo.title, photo.image, panes, what_if=what_if)

@@ -17,7 +17,7 @@ import streamlit as st
 from captioning.checkpoint import Version
 from captioning.page.library import Photo
 from captioning.visualize.export import FORMATS, Scene, file_name
-from captioning.visualize.player.story import Told
+from captioning.visualize.player.data import CaptionPane
 
 # The browser has what a run of the page sent, if no other run has begun for so long.
 SECONDS_TO_ARRIVE = 5
@@ -52,11 +52,11 @@ class Download:
         return {"id": self.id, "name": name, "mime": mime, "content": content}
 
 
-def show_downloads(version: Version, photo: Photo, captions: Sequence[Told]) -> None:
+def show_downloads(version: Version, photo: Photo, panes: Sequence[CaptionPane]) -> None:
     """A button for each format."""
     state = st.session_state
     credit = f"{version.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
-    scene = Scene(photo.title, photo.image, tuple(captions), state.look, credit.strip())
+    scene = Scene(photo.title, photo.image, tuple(panes), state.look, credit.strip())
     with st.popover("Download", icon=":material/download:", key="download"):
         for suffix, kind in FORMATS.items():
             file = Download(uuid4().hex, scene, suffix)

@@ -7,7 +7,7 @@ import streamlit as st
 from captioning.visualize.source import source
 
 
-def show_player(key: str, story: dict, **hooks: Callable[[], None]) -> None:
+def show_player(key: str, data: dict, **hooks: Callable[[], None]) -> None:
     """Show the player; `player/component.js` says what it reports.
 
     The look that is chosen in it becomes that of the address and of downloads.
@@ -25,4 +25,4 @@ def show_player(key: str, story: dict, **hooks: Callable[[], None]) -> None:
         js=source("player/player.js") + source("player/component.js"),
     )
     # A list: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).
-    component(key=key, data=[story], on_look_change=keep_look, **hooks)
+    component(key=key, data=[data], on_look_change=keep_look, **hooks)

@@ -1,4 +1,4 @@
-"""A caption as a file to take away: animated GIF, film strip (PNG), JSON, and a page that needs only a browser."""
+"""A caption as a file: animated GIF, film strip (PNG), JSON, and a page that needs only a browser."""
 
 import html
 import io
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
 from captioning.visualize.pictures import squeezed
-from captioning.visualize.player.story import Told, tell
+from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.source import source
 from captioning.visualize.text import spoken
 
@@ -37,20 +37,20 @@ class Scene:
     Attributes:
         title: what the photo is called; in JSON its name as it was given.
         photo: RGB.
-        told: its caption; the page shows a second one beside it, the other formats have room for the first.
+        panes: its caption; the page shows a second one beside it, the other formats have room for the first.
         look: how attention is drawn, one of LOOKS.
         credit: a line on what made it.
     """
 
     title: str
     photo: Image.Image
-    told: tuple[Told, ...]
+    panes: tuple[CaptionPane, ...]
     look: str = next(iter(LOOKS))
     credit: str = ""
 
     @property
     def caption(self) -> Caption:
-        return self.told[0].caption
+        return self.panes[0].caption
 
 
 def to_gif(scene: Scene) -> bytes:
@@ -107,16 +107,16 @@ def to_json(scene: Scene) -> bytes:
 
 def to_html(scene: Scene) -> bytes:
     """One file with the step-through in it; it opens in any browser, without a network."""
-    story = tell(Path(scene.title).name, scene.photo, scene.told, look=scene.look)
+    data = player_data(Path(scene.title).name, scene.photo, scene.panes, look=scene.look)
     page = string.Template(source("player/page.html")).substitute(
-        title=html.escape(f"{story['title']}: {scene.caption.text}"),
+        title=html.escape(f"{data['title']}: {scene.caption.text}"),
         footer=html.escape(scene.credit),
         light=_variables(LIGHT),
         dark=_variables(DARK),
         css=source("player/player.css"),
         html=source("player/player.html"),
         js=source("player/player.js"),
-        story=_script_safe(story),
+        data=_script_safe(data),
     )
     return page.encode()
 

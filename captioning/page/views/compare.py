@@ -6,11 +6,11 @@ import streamlit as st
 
 from captioning import Caption
 from captioning.checkpoint import Version, read_version
-from captioning.page.cache import describe, tell_story
+from captioning.page.cache import describe, load_player_data
 from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_training_note
-from captioning.visualize.player.story import Told
+from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.text import number
 
 
@@ -33,10 +33,11 @@ def show_comparison(version: Version, photo: Photo) -> None:
 
 def compare_checkpoints(photo: Photo, *versions: Version) -> None:
     found = {version.path.stem: describe(version, photo, st.session_state.beam_size) for version in versions}
-    told = [
-        Told(caption, name, f"log-probability {number(caption.log_probability)}") for name, caption in found.items()
+    panes = [
+        CaptionPane(caption, name, f"log-probability {number(caption.log_probability)}")
+        for name, caption in found.items()
     ]
-    show_player("checkpoints", tell_story(photo, told))
+    show_player("checkpoints", load_player_data(photo, panes))
 
 
 def width_rows(captions: Mapping[int, Caption]) -> list[dict]:

@@ -7,12 +7,12 @@ import streamlit as st
 from captioning import Caption, Captioner
 from captioning.checkpoint import Version
 from captioning.errors import CaptioningError
-from captioning.page.cache import describe, load_captioner, tell_story
+from captioning.page.cache import describe, load_captioner, load_player_data
 from captioning.page.downloads import show_downloads
 from captioning.page.library import Photo
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
-from captioning.visualize.player.story import Told
+from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.text import number, spoken
 
 
@@ -20,44 +20,44 @@ def show_steps(version: Version, photo: Photo) -> None:
     """The caption word by word, alone or beside what the model says when it is made to say another word."""
     state = st.session_state
     plain = describe(version, photo, state.beam_size)
-    captions = [Told(plain)]
+    panes = [CaptionPane(plain)]
     try:
         if state.said:
-            captions = what_if(plain, describe(version, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
+            panes = what_if(plain, describe(version, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
     except CaptioningError as error:
         show_error(error)
         state.said.clear()
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
         show_training_note(version, photo)
-        show_downloads(version, photo, captions)
+        show_downloads(version, photo, panes)
     if state.said:
         show_question(state.said[-1])
-    show_stage(tell_story(photo, captions, what_if=True), captions)
+    show_stage(load_player_data(photo, panes, what_if=True), panes)
     show_timing(plain, load_captioner(version))
 
 
-def show_stage(story: dict, captions: Sequence[Told]) -> None:
+def show_stage(data: dict, panes: Sequence[CaptionPane]) -> None:
     """The player, in which another word can be chosen."""
 
     def say_instead() -> None:
         state = st.session_state
         # A click may come from a player that the page no longer has.
         said = state.get("player", {}).get("said")
-        if said and said["story"] == story["id"]:
-            steps = captions[said["caption"]].caption.steps
+        if said and said["data"] == data["id"]:
+            steps = panes[said["caption"]].caption.steps
             words = [*(step.word for step in steps[: said["index"]]), said["word"]]
             # A double click must not say it twice.
             if state.said[-1:] != [words]:
                 state.said = [*state.said, words]
 
-    show_player("player", story, on_said_change=say_instead)
+    show_player("player", data, on_said_change=say_instead)
 
 
-def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[Told]:
+def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[CaptionPane]:
     """The caption, and beside it the one that follows from another word."""
     return [
-        Told(plain, "What it said", f"log-probability {number(plain.log_probability)}"),
-        Told(other, "What it says then", f"log-probability {number(other.log_probability)}", forced=len(prefix)),
+        CaptionPane(plain, "What it said", f"log-probability {number(plain.log_probability)}"),
+        CaptionPane(other, "What it says then", f"log-probability {number(other.log_probability)}", forced=len(prefix)),
     ]
 
 

@@ -2,7 +2,7 @@
 /*
  * The player as a Streamlit component. The word where somebody is stands behind the # of the address, which is the
  * browser's own: to step and to play asks the server for nothing, so that no run of the page falls together with
- * anything else that is done on it. The look is told to the server, for files to take away have it.
+ * anything else that is done on it. The look is sent to the server, because downloads are drawn with it.
  */
 
 const players = new WeakMap();
@@ -11,13 +11,13 @@ const [opened] = performance.getEntriesByType("navigation");
 // Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
 const place = { photo: null, word: wordIn(opened.name) || 1 };
 
-export default function ({ data: [story], parentElement, setStateValue, setTriggerValue }) {
+export default function ({ data: [content], parentElement, setStateValue, setTriggerValue }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
-  mounted.tell = { setStateValue, setTriggerValue };
-  // Another caption of the same photo is told from where somebody is.
-  const word = place.photo === null || place.photo === story.photo.url ? place.word : 1;
-  place.photo = story.photo.url;
-  mounted.player.show(story, { word, look: lookOf(window.location.href) });
+  mounted.send = { setStateValue, setTriggerValue };
+  // Another caption of the same photo starts at the current word.
+  const word = place.photo === null || place.photo === content.photo.url ? place.word : 1;
+  place.photo = content.photo.url;
+  mounted.player.show(content, { word, look: lookOf(window.location.href) });
   // Streamlit may end an earlier call late, when a later one has already taken over.
   const call = (mounted.call = {});
   return () => {
@@ -29,9 +29,9 @@ function mount(root) {
   const listening = new AbortController();
   const mounted = {};
   mounted.player = createPlayer(root, {
-    said: (what) => mounted.tell.setTriggerValue("said", what),
+    said: (what) => mounted.send.setTriggerValue("said", what),
     // With the time, for the same look may be chosen again after somebody went back.
-    looked: (look) => mounted.tell.setStateValue("look", [look, Date.now()]),
+    looked: (look) => mounted.send.setStateValue("look", [look, Date.now()]),
     moved(word) {
       place.word = word;
       write();

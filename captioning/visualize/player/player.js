@@ -2,16 +2,17 @@
 
 /*
  * The step-through: a photo, the words of one caption or of two beside each other, and for each word the attention
- * over the photo. It draws what a story describes (see story.py) and asks nobody for anything while it is used.
+ * over the photo. It draws the player data that data.py describes, and sends no requests.
  *
  * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, lookAs, close}:
- *   show(story, {word, look})  draws a story, unless it is there already, from a word on; words count from 1. The look
- *                              is that of the first story.
+ *   show(data, {word, look})  draws a photo with its captions, unless they are shown already, from a word on; words
+ *                             count from 1. The look is set at the first call.
  *   moveTo(word)  makes a word the current one.
  *   lookAs(look)  draws attention another way.
- *   hooks.moved(word)  another word is the current one, or one of another story.
+ *   hooks.moved(word)  another word is the current one, or the captions are others.
  *   hooks.looked(look)  somebody chose another look.
- *   hooks.said({story, caption, index, word})  somebody chose another word for step `index` of a caption.
+ *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption; `data` is the
+ *                                             id of the player data.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
@@ -25,30 +26,30 @@ function createPlayer(root, hooks = {}) {
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const player = root.querySelector(".player");
   const view = { look: null, opacity: null, colors: null };
-  let story = null;
+  let data = null;
   let panes = [];
   let word = 0;
   let timer = null;
 
   function show(next, start = {}) {
-    if (story && story.id === next.id) return;
+    if (data && data.id === next.id) return;
     stop();
-    story = next;
-    view.look ??= story.looks.find(([look]) => look === start.look)?.[0] ?? story.look;
-    view.opacity ??= story.opacity;
-    if (!story.color_maps[view.colors]) view.colors = Object.keys(story.color_maps)[0];
-    const count = Math.max(...story.captions.map((caption) => caption.steps.length));
+    data = next;
+    view.look ??= data.looks.find(([look]) => look === start.look)?.[0] ?? data.look;
+    view.opacity ??= data.opacity;
+    if (!data.color_maps[view.colors]) view.colors = Object.keys(data.color_maps)[0];
+    const count = Math.max(...data.captions.map((caption) => caption.steps.length));
     word = clamp((start.word ?? 1) - 1, count);
     part("word").max = count;
     offerViews();
     build();
     const photo = new Image();
     photo.onload = () => {
-      if (story !== next) return;
+      if (data !== next) return;
       for (const pane of panes) pane.photo = photo;
       draw();
     };
-    photo.src = story.photo.url;
+    photo.src = data.photo.url;
     mark();
     hooks.moved?.(word + 1);
   }
@@ -57,14 +58,13 @@ function createPlayer(root, hooks = {}) {
 
   function build() {
     for (const element of player.querySelectorAll("[data-made]")) element.remove();
-    player.dataset.story = story.id;
-    player.classList.toggle("pair", story.captions.length > 1);
-    player.style.setProperty("--ratio", story.photo.width / story.photo.height);
-    panes = story.captions.map((caption, index) => buildPane(caption, index));
+    player.classList.toggle("pair", data.captions.length > 1);
+    player.style.setProperty("--ratio", data.photo.width / data.photo.height);
+    panes = data.captions.map((caption, index) => buildPane(caption, index));
     const controls = part("controls");
     for (const pane of panes) controls.before(pane.heading, pane.figure, pane.sentence);
     for (const pane of panes) {
-      if (story.captions.length > 1) player.append(pane.thought);
+      if (data.captions.length > 1) player.append(pane.thought);
       else controls.before(pane.thought);
     }
     for (const pane of panes) player.append(pane.strip);
@@ -105,7 +105,7 @@ function createPlayer(root, hooks = {}) {
       button.type = "button";
       const small = make("canvas");
       small.height = STRIP_HEIGHT * 2;
-      small.width = Math.round((small.height * story.photo.width) / story.photo.height);
+      small.width = Math.round((small.height * data.photo.width) / data.photo.height);
       small.setAttribute("aria-hidden", "true");
       button.append(small, make("span", "", step.label));
       button.onclick = () => moveTo(at);
@@ -125,7 +125,7 @@ function createPlayer(root, hooks = {}) {
     const list = make("div", "likely");
     for (const [name, label, probability] of step.alternatives) {
       const said = name === step.word;
-      const row = make(story.what_if && !said ? "button" : "div", said ? "row said" : "row");
+      const row = make(data.what_if && !said ? "button" : "div", said ? "row said" : "row");
       const bar = make("span", "bar");
       bar.append(make("span"));
       bar.firstChild.style.width = `${100 * probability}%`;
@@ -133,17 +133,17 @@ function createPlayer(root, hooks = {}) {
       if (row.tagName === "BUTTON") {
         row.type = "button";
         row.title = `What if it said “${label}” here?`;
-        row.onclick = () => hooks.said?.({ story: story.id, caption: pane.index, index: at, word: name });
+        row.onclick = () => hooks.said?.({ data: data.id, caption: pane.index, index: at, word: name });
       }
       list.append(row);
     }
     pane.thought.replaceChildren(says, now, others, list);
-    if (story.what_if) pane.thought.append(make("p", "hint", "Choose one to hear the rest of that sentence."));
+    if (data.what_if) pane.thought.append(make("p", "hint", "Choose one to hear the rest of that sentence."));
   }
 
   /** Draw attention another way, if there is one of this name. */
   function lookAs(look) {
-    if (!story.looks.some(([name]) => name === look)) return;
+    if (!data.looks.some(([name]) => name === look)) return;
     view.look = look;
     for (const input of part("looks").querySelectorAll("input")) input.checked = input.value === look;
     draw();
@@ -152,7 +152,7 @@ function createPlayer(root, hooks = {}) {
 
   function offerViews() {
     part("looks").replaceChildren(
-      ...story.looks.map(([look, name]) => {
+      ...data.looks.map(([look, name]) => {
         const label = make("label");
         const input = make("input");
         Object.assign(input, { type: "radio", name: "look", value: look, checked: look === view.look });
@@ -165,7 +165,7 @@ function createPlayer(root, hooks = {}) {
       }),
     );
     part("colors").replaceChildren(
-      ...Object.keys(story.color_maps).map((name) => {
+      ...Object.keys(data.color_maps).map((name) => {
         const option = make("option", "", name[0].toUpperCase() + name.slice(1));
         Object.assign(option, { value: name, selected: name === view.colors });
         return option;
@@ -208,7 +208,7 @@ function createPlayer(root, hooks = {}) {
         if (here) element.setAttribute("aria-current", "step");
         else element.removeAttribute("aria-current");
       });
-      const alt = `${story.title}, with the model's attention while choosing the word ${label}`;
+      const alt = `${data.title}, with the model's attention while choosing the word ${label}`;
       pane.canvas.setAttribute("aria-label", alt);
       showThought(pane, at);
       const frame = pane.frames[at];
@@ -238,7 +238,7 @@ function createPlayer(root, hooks = {}) {
     if (!pane.photo) return;
     const width = Math.round(pane.canvas.clientWidth * (window.devicePixelRatio || 1));
     if (!width) return;
-    const height = Math.round((width * story.photo.height) / story.photo.width);
+    const height = Math.round((width * data.photo.height) / data.photo.width);
     if (pane.canvas.width !== width) pane.canvas.width = width;
     if (pane.canvas.height !== height) pane.canvas.height = height;
     paint(pane.canvas, pane.photo, pane.caption.steps[current(pane)], Math.max(2, width / 320));
@@ -262,7 +262,7 @@ function createPlayer(root, hooks = {}) {
   function overlay(step) {
     step.overlays ||= {};
     const kind = view.look === "spotlight" ? "spotlight" : view.colors;
-    return (step.overlays[kind] ||= tint(step, kind === "spotlight" ? null : bytes(story.color_maps[kind].table)));
+    return (step.overlays[kind] ||= tint(step, kind === "spotlight" ? null : bytes(data.color_maps[kind].table)));
   }
 
   function tint(step, colors) {
@@ -289,7 +289,7 @@ function createPlayer(root, hooks = {}) {
     }
     const outside = new Path2D(path);
     outside.rect(0, 0, width, height);
-    context.globalAlpha = view.opacity * story.contour_shade;
+    context.globalAlpha = view.opacity * data.contour_shade;
     context.fillStyle = "#000";
     context.fill(outside, "evenodd");
     context.globalAlpha = 1;
@@ -298,7 +298,7 @@ function createPlayer(root, hooks = {}) {
     context.strokeStyle = "rgba(0, 0, 0, 0.7)";
     context.stroke(path);
     context.lineWidth = line;
-    context.strokeStyle = story.color_maps[view.colors].line;
+    context.strokeStyle = data.color_maps[view.colors].line;
     context.stroke(path);
   }
 
@@ -361,7 +361,7 @@ function createPlayer(root, hooks = {}) {
   const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), " ": toggle };
   const onKey = (event) => {
     const action = keys[event.key];
-    if (!action || !story || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!action || !data || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.composedPath()[0];
     if (target.matches?.(event.key === " " ? USES_SPACE : USES_ARROWS)) return;
     event.preventDefault();

@@ -1,4 +1,4 @@
-"""What the player shows, as one JSON description: a photo, captions, and each word's attention ready to draw."""
+"""The player's data as one JSON object: a photo, captions, and each word's attention ready to draw."""
 
 import base64
 import hashlib
@@ -26,11 +26,11 @@ DISPLAY_SIZE = 1000
 
 
 @dataclass(frozen=True)
-class Told:
-    """A caption as the player tells it.
+class CaptionPane:
+    """A caption as the player shows it.
 
     Attributes:
-        caption: what was said.
+        caption: the words and their attention.
         heading, note: what stands above it where two captions are side by side.
         forced: how many of its first words the model was made to say; the last of them is marked.
     """
@@ -41,15 +41,20 @@ class Told:
     forced: int = 0
 
 
-def tell(
-    title: str, photo: Image.Image, captions: Sequence[Told], *, look: str = next(iter(LOOKS)), what_if: bool = False
+def player_data(
+    title: str,
+    photo: Image.Image,
+    panes: Sequence[CaptionPane],
+    *,
+    look: str = next(iter(LOOKS)),
+    what_if: bool = False,
 ) -> dict:
-    """The description of one photo and one or two captions of it.
+    """What the player shows: one photo and one or two captions of it.
 
     Args:
         title: what the photo is called.
         photo: RGB.
-        captions: side by side.
+        panes: the captions, side by side.
         look: how attention is drawn at first, one of LOOKS.
         what_if: offer the alternatives of each word to be chosen.
 
@@ -57,10 +62,10 @@ def tell(
         What `json.dumps` can write; pictures and maps are base64 text. Its `id` is the same for the same content.
     """
     small = fit(squeezed(photo), DISPLAY_SIZE)
-    story = {
+    data = {
         "title": title,
         "photo": {"url": to_url(small), "width": small.width, "height": small.height},
-        "captions": [_tell_caption(told) for told in captions],
+        "captions": [_pane_data(pane) for pane in panes],
         "looks": [list(look) for look in LOOKS.items()],
         "look": look,
         "color_maps": {
@@ -70,19 +75,19 @@ def tell(
         "contour_shade": CONTOUR_SHADE,
         "what_if": what_if,
     }
-    return {"id": hashlib.sha256(json.dumps(story).encode()).hexdigest()[:16], **story}
+    return {"id": hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16], **data}
 
 
-def _tell_caption(told: Told) -> dict:
+def _pane_data(pane: CaptionPane) -> dict:
     return {
-        "text": told.caption.text,
-        "heading": told.heading,
-        "note": told.note,
-        "steps": [_tell_step(step, index == told.forced - 1) for index, step in enumerate(told.caption.steps)],
+        "text": pane.caption.text,
+        "heading": pane.heading,
+        "note": pane.note,
+        "steps": [_step_data(step, index == pane.forced - 1) for index, step in enumerate(pane.caption.steps)],
     }
 
 
-def _tell_step(step: Step, forced: bool) -> dict:
+def _step_data(step: Step, forced: bool) -> dict:
     enlarged = attention_map(step.attention)
     return {
         "word": step.word,
@@ -96,5 +101,5 @@ def _tell_step(step: Step, forced: bool) -> dict:
     }
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
