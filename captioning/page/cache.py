@@ -11,8 +11,8 @@ from captioning.checkpoint import Version
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.inference.captioner import EncodedPhotos
 from captioning.page.library import Photo, read_photo
-from captioning.visualize.pictures import thumbnail, to_url
 from captioning.visualize.player.data import CaptionPane, player_data
+from captioning.visualize.screen import thumbnail, to_url
 
 THUMBNAIL_SIZE = 160
 # The class of paths on this system.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from captioning.visualize.source import source
+from captioning.visualize.screen import source
 
 
 def show_player(key: str, data: dict, **hooks: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from captioning.page.card import describe_scores
 from captioning.page.gallery import sample_credit
 from captioning.page.library import BEAM_SIZES, Library, Photo, offered_checkpoints
 from captioning.page.text import BLEU, as_markdown, show_error
-from captioning.visualize.pictures import thumbnail, to_url
+from captioning.visualize.screen import thumbnail, to_url
 
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
 CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."

@@ -14,10 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
-from captioning.visualize.pictures import squeezed
 from captioning.visualize.player.data import CaptionPane, player_data
-from captioning.visualize.source import source
-from captioning.visualize.text import spoken
+from captioning.visualize.screen import source, spoken, squeezed
 
 INK, QUIET, PAPER, ACCENT = "#1f1b2e", "#5b566b", "#ffffff", "#6d28d9"
 # The page's colours, light and dark; they are those of the app's theme.

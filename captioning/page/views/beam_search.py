@@ -7,9 +7,8 @@ from captioning.checkpoint import Version
 from captioning.page.cache import describe
 from captioning.page.library import Photo
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_training_note
-from captioning.visualize.source import source
-from captioning.visualize.text import number
-from captioning.visualize.tree.description import describe_tree
+from captioning.visualize.screen import number, source
+from captioning.visualize.tree import describe_tree
 
 BEAM_SEARCH = (
     "At each step every kept prefix is continued by every word, and the best of them all, as many as the beam is wide, "

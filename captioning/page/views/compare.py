@@ -11,7 +11,7 @@ from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_training_note
 from captioning.visualize.player.data import CaptionPane
-from captioning.visualize.text import number
+from captioning.visualize.screen import number
 
 
 def show_comparison(version: Version, photo: Photo) -> None:

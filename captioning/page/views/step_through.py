@@ -13,7 +13,7 @@ from captioning.page.library import Photo
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
 from captioning.visualize.player.data import CaptionPane
-from captioning.visualize.text import number, spoken
+from captioning.visualize.screen import number, spoken
 
 
 def show_steps(version: Version, photo: Photo) -> None:

@@ -6,7 +6,7 @@ from captioning.checkpoint import Version
 from captioning.page.cache import describe
 from captioning.page.library import Photo
 from captioning.page.text import BLEU, as_markdown, show_training_note
-from captioning.visualize.pictures import to_url
+from captioning.visualize.screen import to_url
 from captioning.vocabulary import tokenize
 
 

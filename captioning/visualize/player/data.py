@@ -19,8 +19,7 @@ from captioning.visualize.attention import (
     contour_color,
     half_outlines,
 )
-from captioning.visualize.pictures import fit, squeezed, to_url
-from captioning.visualize.text import spoken
+from captioning.visualize.screen import fit, spoken, squeezed, to_url
 
 DISPLAY_SIZE = 1000
 
