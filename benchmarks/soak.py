@@ -3,7 +3,7 @@
 python -m benchmarks.soak [--people N] [--seconds S]
 
 Browsers step through captions, change the beam width, also several times before the page has followed, choose and
-upload photos, upload what is none, look at other views, have the model say another word, take several files away at
+upload photos, upload what is none, look at other views, have the model say another word, download several files at
 once, and close in the middle of it all, when another comes. Every caption on a page is compared with the one that the
 model gives for that photo and width alone.
 Resident memory is that of the server's process.
@@ -35,7 +35,7 @@ from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery
 
 PEOPLE = 12
 UPLOADS = 12
-# What a file to take away begins with.
+# How each downloaded file begins.
 MAGIC = {"gif": b"GIF89a", "png": b"\x89PNG", "json": b"{", "html": b"<"}
 # How often people do what, in a hundred.
 HABITS = {
@@ -47,7 +47,7 @@ HABITS = {
     "upload_none": 4,
     "look_elsewhere": 6,
     "say_instead": 4,
-    "take_away": 4,
+    "download": 4,
 }
 
 
@@ -148,7 +148,7 @@ class Person:
         await expect(self.page.locator(".sentence")).to_have_count(1)
         await self.check("say instead")
 
-    async def take_away(self) -> None:
+    async def download(self) -> None:
         suffixes, came = self.chance.sample(list(FORMATS), self.chance.randint(1, len(FORMATS))), []
 
         def note(file: Download) -> None:
@@ -167,7 +167,7 @@ class Person:
             if not data.startswith(MAGIC[suffix]):
                 self.report.wrong.append(f"a file of {suffix} begins with {data[:20]!r}")
         if "json" in files:
-            self._compare("take away", json.loads(files["json"])["caption"])
+            self._compare("download", json.loads(files["json"])["caption"])
 
     async def check(self, after: str) -> None:
         """The page comes to show the photo, and says of it what the model says."""

@@ -167,7 +167,7 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Write a caption as a file to take away."""
+    """Write a caption as a file."""
     # Here, so that captioning does not wait for what only drawing needs.
     from captioning.images import open_image
     from captioning.inference.captioner import Captioner

@@ -62,7 +62,7 @@ def test_the_truth_and_the_upload_can_be_read_and_operated(page, server, flickr8
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_to_take_away_can_be_read_and_operated(page, exported, scheme):
+def test_the_exported_page_can_be_read_and_operated(page, exported, scheme):
     page.emulate_media(color_scheme=scheme)
     page.goto(exported.as_uri())
     wait_for_picture(page)

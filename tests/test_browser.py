@@ -325,7 +325,7 @@ def test_truth_shows_what_people_wrote(page, server, flickr8k):
     assert pictures == ["data:image/"] * 2
 
 
-def test_the_files_to_take_away_hold_the_caption(page, tmp_path, browser):
+def test_the_downloads_hold_the_caption(page, tmp_path, browser):
     said = words(page)
     gif = Image.open(io.BytesIO(take(page, "Animation (GIF)")))
     assert gif.n_frames == len(said)

@@ -1,4 +1,4 @@
-"""The files to take away, and the pictures and descriptions that they are made of."""
+"""The exported files, and the pictures and descriptions that they are made of."""
 
 import base64
 import io

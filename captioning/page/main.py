@@ -1,10 +1,11 @@
 """The outline of the page: a sidebar to choose in, and one of several views of the caption."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
-from captioning.arguments import page_arguments
 from captioning.checkpoint import Version
 from captioning.errors import CaptioningError, DatasetError
 from captioning.page.address import apply_address, write_address
@@ -42,6 +43,27 @@ def show_page() -> None:
         write_address()
     except CaptioningError as error:
         show_error(error)
+
+
+class PageParser(ArgumentParser):
+    """An argument parser whose errors are shown on the page, where the command that started the app is not visible."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CaptioningError(
+            f"The app was started with something it does not know ({message}): use --photos DIR or --data DIR."
+        )
+
+
+def page_arguments() -> Namespace:
+    """The arguments after `streamlit run app.py --`.
+
+    Raises:
+        CaptioningError: the app does not know one of them.
+    """
+    parser = PageParser(add_help=False)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--data", type=Path)
+    return parser.parse_args()
 
 
 def load_library(arguments: Namespace) -> Library:
