@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from captioning import Captioner
-from captioning.checkpoint import MAX_HEADER, list_checkpoints, read_info
+from captioning.checkpoint import GRAPHS, MAX_HEADER, list_checkpoints, read_info
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model, save_model
@@ -130,24 +132,41 @@ def forged(tmp_path) -> Callable[..., Path]:
     return lambda tensors=None, **metadata: forge(DEFAULT_CHECKPOINT, tmp_path / NAME, tensors, metadata)
 
 
-def loads(path: Path) -> bool:
-    """Whether the file is a model; then its weights are what the file says, else one sentence says why not."""
-    started = time.process_time()
+def is_refused(work: Callable[[], object]) -> bool:
+    """Whether the file is refused, in one sentence; in any case it does not take long."""
+    started, message = time.process_time(), None
     try:
-        model, _ = load_model(path)
+        work()
     except CheckpointError as error:
-        model, message = None, str(error)
+        message = str(error)
     assert time.process_time() - started < SECONDS
-    if model is None:
-        assert message.startswith(f"{NAME} is not a usable checkpoint, ")
-        assert message.endswith(": choose another, or copy it again.")
-        assert message.isprintable()
-        assert len(message) < 400
+    if message is None:
+        return False
+    assert message.startswith((f"{NAME} is not a usable checkpoint, ", f"{NAME} computes numbers that are not finite"))
+    assert message.endswith(", or copy it again.")
+    assert message.isprintable()
+    assert len(message) < 400
+    return True
+
+
+def loads(path: Path) -> bool:
+    """Whether the file is a model, whose weights are then what the file says."""
+    loaded = []
+    if is_refused(lambda: loaded.extend(load_model(path))):
         return False
     with safe_open(path, framework="pt") as file:
-        for name, weights in model.state_dict().items():
+        for name, weights in loaded[0].state_dict().items():
             assert torch.equal(weights, file.get_tensor(name).to(weights.dtype)), name
     return True
+
+
+def captions(path: Path) -> bool:
+    """Whether a photo is captioned with the file's graphs in each precision; nothing else than a refusal stops it."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    return not any(
+        is_refused(lambda precision=precision: Captioner.from_checkpoint(path, "cpu", precision)(noise))
+        for precision in read_info(DEFAULT_CHECKPOINT).graph_precisions
+    )
 
 
 # Two thousand mutations
@@ -158,6 +177,7 @@ def count_loaded(target: Target, mutations: list[tuple[dict[int, bytes], int | N
     for patches, size in mutations:
         with target.changed(patches, size) as path:
             count += loads(path)
+            captions(path)
     assert target.path.read_bytes() == target.whole
     return count
 
@@ -213,6 +233,23 @@ def test_150_places_of_tensors_swapped(target):
     assert 0 < count_loaded(target, mutations) < 150
 
 
+@pytest.mark.slow
+def test_90_bits_flipped_in_graphs(target):
+    """What the graphs are is checked before ONNX Runtime sees them; what they compute is the file's to say."""
+    draw, info = random.Random(9), read_info(target.path)
+    graphs = [
+        tensor for name, tensor in info.tensors.items() if name.rpartition(".")[2] in GRAPHS and tensor.type == "U8"
+    ]
+    assert len(graphs) >= len(GRAPHS)
+    captioned = 0
+    for _ in range(90):
+        graph = draw.choice(graphs)
+        bit = draw.randrange(8 * graph.start, 8 * (graph.start + graph.count))
+        with target.changed(target.flipped(bit)) as path:
+            captioned += captions(path)
+    assert 0 < captioned < 90
+
+
 # Forged on purpose
 
 
@@ -222,16 +259,19 @@ def test_a_weight_that_is_no_finite_number_is_refused_by_its_name(forged, parts,
     for name in draw.sample([name for name, tensor in parts[0].items() if tensor.is_floating_point()], 5):
         tensor = parts[0][name].clone()
         tensor.view(-1)[draw.randrange(tensor.numel())] = number
-        with refused(CheckpointError, NAME, name, "not all finite"):
-            load_model(forged({name: tensor}))
+        path = forged({name: tensor})
+        for load in (load_model, Captioner.from_checkpoint):
+            with refused(CheckpointError, NAME, name, "not all finite"):
+                load(path)
 
 
 @pytest.mark.parametrize(
     "kind", [torch.float64, torch.bfloat16, torch.float8_e4m3fn, torch.complex64, torch.int64, torch.int8, torch.bool]
 )
 def test_a_type_that_is_no_checkpoints_is_refused(forged, parts, kind):
-    with refused(CheckpointError, NAME):
-        load_model(forged({"decoder.output.bias": parts[0]["decoder.output.bias"].to(kind)}))
+    path = forged({"decoder.output.bias": parts[0]["decoder.output.bias"].to(kind)})
+    assert not loads(path)
+    assert not captions(path)
 
 
 def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, parts, photos):
