@@ -9,6 +9,7 @@ import streamlit as st
 from captioning import Caption, Captioner, ImageError, SearchOptions, open_image
 from captioning.checkpoint import Version
 from captioning.data.datasets import CaptionDataset, read_dataset
+from captioning.heap import give_back_free_memory
 from captioning.inference.captioner import EncodedPhotos
 from captioning.page.library import Photo, read_photo
 from captioning.visualize.player.data import CaptionPane, player_data
@@ -35,7 +36,9 @@ def identify_caption(caption: Caption) -> tuple[str, float]:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
 def load_captioner(version: Version) -> Captioner:
-    return Captioner.from_checkpoint(version.path)
+    captioner = Captioner.from_checkpoint(version.path)
+    give_back_free_memory()
+    return captioner
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the data set …")
