@@ -28,6 +28,7 @@ class Server:
         log: where it writes.
         arguments: of the app.
         root: of the checkout.
+        script: what Streamlit runs, in it.
         settings: of Streamlit, in place of those of the checkout.
         limits: kinds of `resource`, and how many bytes the process may have of each.
     """
@@ -37,6 +38,7 @@ class Server:
         log: Path,
         *arguments: object,
         root: Path,
+        script: str = "app.py",
         settings: Sequence[str] = (),
         limits: dict[int, int] | None = None,
     ):
@@ -46,7 +48,8 @@ class Server:
         self.log = log
         self.url = f"http://localhost:{port}"
         options = ["--server.headless=true", f"--server.port={port}", *settings, "--", *map(str, arguments)]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", *options]
+        # As the command `streamlit` does, without the folder that it is started in on the path.
+        command = [sys.executable, "-P", "-m", "streamlit", "run", script, *options]
 
         def limit() -> None:
             for kind, size in (limits or {}).items():

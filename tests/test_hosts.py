@@ -1,4 +1,4 @@
-"""What other hosts run: the Dockerfile, carried out step by step without Docker, and Community Cloud's entry point."""
+"""The Dockerfile, carried out step by step without Docker."""
 
 import fnmatch
 import json
@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -171,27 +170,3 @@ def upgrade(port: str, host: str) -> int:
     with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
         connection.sendall(request.encode())
         return int(connection.recv(64).split()[1])
-
-
-@pytest.mark.slow
-def test_the_entry_point_of_community_cloud_shows_the_page_under_any_name(tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    # Started as that host does: from the root of the repository, with the settings that it insists on.
-    forced = ["--runner.fastReruns=true", "--server.runOnSave=true", "--server.headless=true"]
-    entry = "deploy/community-cloud/streamlit_app.py"
-    streamlit = [sys.executable, "-c", "from streamlit.web.cli import main; main()", "run", entry]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([*streamlit, f"--server.port={port}", *forced], cwd=ROOT, stderr=log)
-        try:
-            for _ in range(120):
-                try:
-                    urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=3)
-                    break
-                except OSError:
-                    time.sleep(0.5)
-            assert upgrade(str(port), "somebody.streamlit.app") == 101
-        finally:
-            process.terminate()
-            process.wait(20)

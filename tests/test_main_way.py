@@ -83,11 +83,11 @@ def test_the_main_way(browser, server, captioner, photos):
         go_the_main_way(page, server.url, captioner, photos)
 
 
-def test_the_main_way_with_the_settings_of_community_cloud_under_another_name(browser, captioner, photos, tmp_path):
-    """Runs that end each other, and a name that is not localhost."""
-    settings = ["--server.address=0.0.0.0", f"--server.allowedHosts={HOST}", "--runner.fastReruns=true"]
-    settings.append("--server.runOnSave=true")
-    with running_app(tmp_path / "log", settings=settings) as server, page_of(browser) as page:
+def test_the_main_way_as_on_community_cloud(browser, captioner, photos, tmp_path):
+    """Its entry point, the settings that it insists on (runs of the page end each other), and another name."""
+    entry = "deploy/community-cloud/streamlit_app.py"
+    forced = ["--runner.fastReruns=true", "--server.runOnSave=true"]
+    with running_app(tmp_path / "log", script=entry, settings=forced) as server, page_of(browser) as page:
         go_the_main_way(page, server.url.replace("localhost", HOST), captioner, photos)
         page.get_by_role("radio", name="Camera").click()
         expect(page.get_by_role("status").get_by_text("over HTTPS or on localhost")).to_be_visible()
