@@ -148,9 +148,8 @@ def run_caption(arguments: argparse.Namespace) -> int:
 def run_caption_folder(arguments: argparse.Namespace) -> int:
     """Caption the photos of a folder into a file."""
     # Here, so that captioning a photo does not wait for what only folders need.
-    from captioning.folder.job import Job
-    from captioning.folder.run import caption_folder
-    from captioning.folder.threads import caption_with_threads
+    from captioning.batch.run import Job, caption_folder
+    from captioning.batch.threads import caption_with_threads
 
     if len(arguments.photos) > 1 or arguments.json:
         raise CaptioningError("--output is for the captions of one folder: name no other photo, and leave out --json.")
@@ -160,7 +159,7 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
     job = Job(Path(arguments.photos[0]), arguments.checkpoint, options, arguments.device, arguments.precision)
     if arguments.engine == "threads":
         return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
-    from captioning.folder.cluster import caption_with_ray
+    from captioning.batch.ray import caption_with_ray
 
     engine = partial(caption_with_ray, workers=arguments.workers, address=arguments.address)
     return caption_folder(job, arguments.output, engine)

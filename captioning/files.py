@@ -1,5 +1,10 @@
-"""Files that appear whole under their name, or not at all; folders that one process at a time writes in."""
+"""Files that appear whole under their name, or not at all; folders that one process at a time writes in; fingerprints.
 
+A fingerprint is a JSON object with the settings that something long was begun with. It lies beside what is made, which
+is continued with the same settings or not at all.
+"""
+
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -94,3 +99,20 @@ def write_whole(path: Path, data: bytes) -> None:
             temporary.write_bytes(data)
     except OSError as error:
         raise CaptioningError(f"{path} cannot be written ({error.strerror}): name another file.") from None
+
+
+def load_fingerprint(data: bytes) -> dict:
+    """The settings in a fingerprint.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return dict(json.loads(data))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def changed(fingerprint: dict, settings: dict) -> list[str]:
+    """The names of the settings that have another value in the fingerprint."""
+    return [name for name, value in settings.items() if name in fingerprint and fingerprint[name] != value]

@@ -1,10 +1,13 @@
-"""How much memory this process may take."""
+"""How much memory this process may take, and how glibc keeps it; on other systems the latter changes nothing."""
 
+import ctypes
 import os
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+# Parameters of mallopt, from glibc's malloc.h.
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 # Where Linux keeps control groups, and says which this process is in.
 _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
@@ -13,6 +16,16 @@ _GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 def allowed_bytes() -> float:
     """The least of what the machine has and of what the container and the process may take; infinite if unknown."""
     return min([*_machine(), *_container(), *_process()], default=float("inf"))
+
+
+def share_one_heap() -> None:
+    """Have all threads share one heap; left to itself, glibc keeps up to eight a core, each with what it once took."""
+    _mallopt(_M_ARENA_MAX, 1)
+
+
+def give_back_blocks(size: int) -> None:
+    """Give blocks of this many bytes or more back to the system when they are freed."""
+    _mallopt(_M_MMAP_THRESHOLD, size)
 
 
 def _machine() -> list[int]:
@@ -47,3 +60,8 @@ def _process() -> list[int]:
         return []
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     return [limit for limit in limits if limit != resource.RLIM_INFINITY]
+
+
+def _mallopt(parameter: int, value: int) -> None:
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(parameter, value)

@@ -75,7 +75,7 @@ def import_everything() -> None:
 def run_everything(folder: Path) -> None:
     photos = sorted((folder / "photos").iterdir())
     for suffix in (".csv", ".jsonl", ".parquet"):
-        # Twice, so that what is there is read too.
+        # Twice, so that a finished file is read too.
         for _ in range(2):
             run("caption", photos[0].parent, "--output", folder / f"captions{suffix}")
     run("caption", *photos, "--json")

@@ -26,15 +26,15 @@ from PIL import Image
 
 import train as train_command
 from captioning.__main__ import main
+from captioning.batch.write import Row, read_json_lines
 from captioning.checkpoint import list_checkpoints
 from captioning.data.features import cached_features
 from captioning.errors import CheckpointError, DatasetError
-from captioning.folder.rows import Row
 from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import make_kaggle, make_photos, refused, tiny_model
+from tests.test_batch import is_same, read_rows
 from tests.test_features import counted
-from tests.test_folder import is_same, read_rows
 from tests.test_training import SIZES
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs over the green grass with".split()])
@@ -278,7 +278,7 @@ def test_an_evaluation_whose_captions_find_no_room_still_tells_its_scores(disk, 
     ("suffix", "left"), [(".csv", 0), (".csv", 8192), (".jsonl", 8192), (".parquet", 8192), (".parquet", 28672)]
 )
 def test_a_folder_run_finds_its_disk_full(disk, photos, checkpoint, rows, start, suffix, left):
-    """At its record, at its rows and, in the last case, at the table alone."""
+    """At its fingerprint, at its rows and, in the last case, at the file alone."""
     output = disk / f"captions{suffix}"
     ballast = fill(disk, left)
     assert output.name in in_one_sentence(start(caption_photos, photos[0].parent, checkpoint, output))
@@ -474,15 +474,11 @@ def test_a_folder_run_killed_at_ten_moments(photos, checkpoint, rows, tmp_path, 
 
 def check_rows(output: Path, rows: list[Row]) -> int:
     """See that the rows of a file that was begun are the first of these; their number."""
-    waiting = output.with_name(f"{output.name}.partial.jsonl")
-    path = waiting if waiting.exists() else output
-    if not path.exists():
-        return 0
-    if path.suffix != ".parquet":
-        # What a kill left of a line has no end.
-        whole = path.read_bytes()[: path.read_bytes().rfind(b"\n") + 1]
-        path = output.parent / f"whole{path.suffix}"
-        path.write_bytes(whole)
-    found = read_rows(path)
+    partial = output.with_name(f"{output.name}.partial.jsonl")
+    if partial.exists():
+        with partial.open("rb") as lines:
+            found = list(read_json_lines(lines))
+    else:
+        found = read_rows(output) if output.exists() else []
     assert is_same(found, rows[: len(found)])
     return len(found)

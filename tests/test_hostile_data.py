@@ -13,15 +13,13 @@ from pathlib import Path
 import pytest
 
 from captioning import SearchOptions
+from captioning.batch.run import Job, Result, caption_folder
+from captioning.batch.threads import caption_with_threads
 from captioning.checkpoint import read_info
 from captioning.data.datasets import SPLITS, CaptionDataset, read_dataset
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import DatasetError, ImageError
 from captioning.evaluation.evaluate import evaluate
-from captioning.folder.job import Job
-from captioning.folder.rows import Result
-from captioning.folder.run import caption_folder
-from captioning.folder.threads import caption_with_threads
 from captioning.training.run import Run
 from captioning.training.settings import StageSettings
 from captioning.training.stages import Schedule

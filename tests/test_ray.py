@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from captioning.__main__ import main
-from captioning.folder.rows import JsonLines
+from captioning.batch.write import read_json_lines
 from tests.conftest import ROOT
 from tests.helpers import make_photos
 
@@ -34,7 +34,8 @@ def test_a_killed_worker_loses_nothing(command, tmp_path):
         [sys.executable, "-m", "captioning", "caption", *call, output, "--engine", "ray", "--workers", "2"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while run.poll() is None and not (output.exists() and output.stat().st_size):
+    partial = tmp_path / "captions.jsonl.partial.jsonl"
+    while run.poll() is None and not (partial.exists() and partial.stat().st_size):
         time.sleep(0.05)
     workers = [process for process in psutil.Process(run.pid).children(recursive=True) if "MapWorker" in process.name()]
     workers[0].kill()
@@ -43,13 +44,13 @@ def test_a_killed_worker_loses_nothing(command, tmp_path):
     assert err.splitlines()[-1] == "100.png is empty: choose another photo."
     assert "Traceback" not in err
     assert command(*call, without)[0] == 2
-    rows, others = ([JsonLines().decode(line) for line in path.open("rb")] for path in (output, without))
+    rows, others = (list(read_json_lines(path.open("rb"))) for path in (output, without))
     assert len(rows) == 159
     assert [(row.photo, row.caption) for row in rows] == [(row.photo, row.caption) for row in others]
     assert [row.log_probability for row in rows] == pytest.approx([row.log_probability for row in others], abs=1e-3)
 
 
-def test_a_cluster_that_is_not_there_is_told(command, photos, tmp_path):
+def test_a_cluster_that_does_not_answer_is_named(command, photos, tmp_path):
     shutil.copy(photos / "coffee.jpg", tmp_path)
     for address in ("127.0.0.1:1", "nowhere"):
         code, _, err = command(tmp_path, "--output", tmp_path / "out.csv", "--engine", "ray", "--address", address)

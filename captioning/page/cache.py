@@ -9,8 +9,8 @@ import streamlit as st
 from captioning import Caption, Captioner, ImageError, SearchOptions, open_image
 from captioning.checkpoint import Version
 from captioning.data.datasets import CaptionDataset, read_dataset
-from captioning.heap import give_back_free_memory
 from captioning.inference.captioner import EncodedPhotos
+from captioning.memory import give_back_free_memory
 from captioning.page.library import Photo, read_photo
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import thumbnail, to_url

@@ -6,8 +6,8 @@ from functools import cache
 
 from starlette.formparsers import MultiPartParser
 
-from captioning.heap import give_back_blocks, share_one_heap
 from captioning.images import MAX_BYTES
+from captioning.memory import give_back_blocks, share_one_heap
 from captioning.page.streamlit_losses import keep_clicks, keep_upload_addresses
 
 LARGE_BLOCK = 2**20

@@ -1,5 +1,6 @@
 """Where a run keeps what, and what is checked before it starts."""
 
+import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -8,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import CheckpointError, DatasetError
-from captioning.files import holding, replacing
+from captioning.files import changed, holding, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
-from captioning.settings_note import changed, read_note, write_note
 from captioning.training.settings import StageSettings
 
 # Bytes of a state for each weight: the weight, and Adam's two moments of it.
@@ -121,10 +121,10 @@ def check_same(run: Run, made_with: dict) -> None:
         CheckpointError: something is another (stages may be added), or what was noted is damaged.
     """
     if not run.resume:
-        write_note(run.made_with, made_with)
+        write_whole(run.made_with, json.dumps(made_with, indent=2).encode())
         return
     try:
-        begun_with = read_note(run.made_with)
+        begun_with = load_fingerprint(run.made_with.read_bytes())
     except FileNotFoundError:
         begun_with = {}
     except ValueError:

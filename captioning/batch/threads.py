@@ -4,10 +4,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from captioning.folder.job import Job, batches
-from captioning.folder.rows import Result
-from captioning.heap import share_one_heap
+from captioning.batch.run import BATCH_SIZE, Job, Result
 from captioning.inference.runtime import core_count
+from captioning.memory import share_one_heap
 
 
 def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = None) -> Iterator[list[Result]]:
@@ -39,3 +38,12 @@ def caption_with_threads(job: Job, photos: Sequence[str], workers: int | None = 
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def batches(photos: Sequence[str], workers: int) -> Iterator[Sequence[str]]:
+    """Photos in their order, a batch at a time; the last batches are smaller, so that all workers end together."""
+    start = 0
+    while left := len(photos) - start:
+        size = min(BATCH_SIZE, -(-left // workers))
+        yield photos[start : start + size]
+        start += size

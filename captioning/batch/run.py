@@ -1,15 +1,19 @@
-"""What is to be done with a folder's photos: the same for every worker, be it a thread or a process."""
+"""A folder captioned into a file: `python -m captioning caption DIR --output FILE`."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from captioning.batch.find import Failure, find_photos
+from captioning.batch.journal import Journal
+from captioning.batch.write import Row
 from captioning.checkpoint import read_info
 from captioning.errors import ImageError
-from captioning.folder.rows import Failure, Result, Row
 from captioning.images import open_image
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
@@ -17,11 +21,12 @@ from captioning.inference.runtime import choose_runtime
 
 # Photos that a worker searches together.
 BATCH_SIZE = 32
+Result = Row | Failure
 
 
 @dataclass(frozen=True)
 class Job:
-    """A folder to caption.
+    """A folder to caption: the same for every worker, be it a thread or a process.
 
     Attributes:
         folder: names of photos are relative to it.
@@ -44,7 +49,7 @@ class Job:
         """
         return Captioner.from_checkpoint(self.checkpoint, self.device, self.precision, single_thread=True)
 
-    def made_with(self) -> dict:
+    def fingerprint(self) -> dict:
         """What a row depends on besides its photo.
 
         Raises:
@@ -79,10 +84,42 @@ class Job:
         return [results[photo] for photo in photos]
 
 
-def batches(photos: Sequence[str], workers: int) -> Iterator[Sequence[str]]:
-    """Photos in their order, a batch at a time; the last batches are smaller, so that all workers end together."""
-    start = 0
-    while left := len(photos) - start:
-        size = min(BATCH_SIZE, -(-left // workers))
-        yield photos[start : start + size]
-        start += size
+# Captions photos batch by batch, in their order.
+Engine = Callable[[Job, Sequence[str]], Iterator[list[Result]]]
+
+
+def caption_folder(job: Job, output: Path, engine: Engine) -> int:
+    """Caption the photos of a folder that have no row in a file yet, and print why others got none.
+
+    Args:
+        job: the folder, the model and how to search.
+        output: a `.csv`, `.jsonl` or `.parquet` file.
+        engine: what captions.
+
+    Returns:
+        The exit code: 0, 2 where a photo got no caption, 130 after Ctrl-C.
+
+    Raises:
+        CaptioningError: the folder, the file or the checkpoint is not as it must be.
+    """
+    photos, failures = find_photos(job.folder)
+    with Journal(output, job.fingerprint()) as journal:
+        left = [photo for photo in photos if photo not in journal.photos]
+        bar = tqdm(total=len(photos), initial=len(photos) - len(left), desc="Captioning", unit="photo")
+        try:
+            with bar:
+                for batch in engine(job, left) if left else ():
+                    journal.append(result for result in batch if isinstance(result, Row))
+                    failures += [result for result in batch if isinstance(result, Failure)]
+                    bar.update(len(batch))
+            journal.finish()
+        except KeyboardInterrupt:
+            print(
+                f"Stopped at {bar.n} of {len(photos)} photos, whose rows are kept in {journal.partial}: "
+                "the same command continues from there.",
+                file=sys.stderr,
+            )
+            return 130
+    for failure in sorted(failures, key=lambda failure: failure.photo):
+        print(failure.reason, file=sys.stderr)
+    return 2 if failures else 0

@@ -2,21 +2,34 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import CaptioningError, shown
 from captioning.files import is_no_file
-from captioning.folder.rows import Failure
 from captioning.images import PHOTO_SUFFIXES
 
 # Line breaks and other control characters, and bytes of a name that are no UTF-8: a row is one line of text.
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A photo that got no caption.
+
+    Attributes:
+        photo: path relative to the folder.
+        reason: one sentence.
+    """
+
+    photo: str
+    reason: str
+
+
 def find_photos(folder: Path) -> tuple[list[str], list[Failure]]:
     """Photos of a folder and all folders below it: paths relative to it, with `/`, in the order of their characters.
 
-    Photos are told by their suffix. Hidden files and folders are left out. A link to a photo is a photo; a link to a
+    Photos are known by their suffix. Hidden files and folders are left out. A link to a photo is a photo; a link to a
     folder is not followed. Only names are kept, about a hundred bytes each.
 
     Returns:

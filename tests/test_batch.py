@@ -1,5 +1,7 @@
 """A folder captioned into a file: the same rows whatever happens on the way."""
 
+import csv
+import json
 import os
 import random
 import resource
@@ -16,18 +18,16 @@ from pyarrow import parquet
 
 from captioning import SearchOptions
 from captioning.__main__ import main
+from captioning.batch.journal import Journal
+from captioning.batch.run import Job, caption_folder
+from captioning.batch.threads import caption_with_threads
+from captioning.batch.write import FORMATS, Row
 from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
-from captioning.folder.job import Job
-from captioning.folder.results import Results
-from captioning.folder.rows import CommaSeparated, JsonLines, Row
-from captioning.folder.run import caption_folder
-from captioning.folder.table import Table
-from captioning.folder.threads import caption_with_threads
 from tests.conftest import ROOT
 from tests.helpers import make_photos, refused
 
-MADE_WITH = {"beam_size": 5}
+FINGERPRINT = {"beam_size": 5}
 ROWS = [Row(f'a, "{number}" ü.jpg', "a dog runs", -number / 8) for number in range(6)]
 
 
@@ -38,10 +38,12 @@ def command(run_main):
 
 
 def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, as libraries that people have read them."""
     if path.suffix == ".parquet":
         return [Row(**columns) for columns in parquet.read_table(path).to_pylist()]
-    lines = path.read_bytes().splitlines(keepends=True)
-    return list(map(CommaSeparated().decode, lines[1:]) if path.suffix == ".csv" else map(JsonLines().decode, lines))
+    with path.open(encoding="utf-8", newline="") as file:
+        found = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
+        return [Row(row["photo"], row["caption"], float(row["log_probability"])) for row in found]
 
 
 def is_same(rows: list[Row], others: list[Row]) -> bool:
@@ -69,7 +71,7 @@ def folder(photos, tmp_path) -> Path:
 NAMES = ["2024, summer/café/kaffee ☕.png", "2024, summer/rocket.jpg", 'an "astronaut", smiling.PNG', "link.png"]
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_rows_are_the_captions_of_each_photo_alone(command, captioner, folder, tmp_path, suffix):
     output = tmp_path / f"captions{suffix}"
     code, out, _ = command(folder, "--output", output, "--beam-size", 3)
@@ -79,7 +81,7 @@ def test_rows_are_the_captions_of_each_photo_alone(command, captioner, folder, t
     assert is_same(read_rows(output), captions)
 
 
-def test_what_cannot_be_read_is_told_at_the_end_and_tried_again(command, folder, photos, tmp_path):
+def test_what_cannot_be_read_is_listed_at_the_end_and_tried_again(command, folder, photos, tmp_path):
     (folder / "empty.jpg").touch()
     (folder / "cut.jpg").write_bytes((photos / "rocket.jpg").read_bytes()[:20_000])
     (folder / "text.gif").write_text("no photo at all")
@@ -92,8 +94,8 @@ def test_what_cannot_be_read_is_told_at_the_end_and_tried_again(command, folder,
     code, _, err = command(folder, "--output", output)
     assert code == 2
     assert [row.photo for row in read_rows(output)] == NAMES
-    told = err.splitlines()[-6:]
-    for sentence, name in zip(told, ["cut", "empty", "gone", "text", "two�lines", "�.jpg"], strict=True):
+    sentences = err.splitlines()[-6:]
+    for sentence, name in zip(sentences, ["cut", "empty", "gone", "text", "two�lines", "�.jpg"], strict=True):
         assert name in sentence
         assert sentence.endswith(".")
 
@@ -104,57 +106,93 @@ def test_what_cannot_be_read_is_told_at_the_end_and_tried_again(command, folder,
     assert "cut.jpg" not in err
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_file_cut_anywhere_is_gone_on_with(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_journal_cut_anywhere_is_continued(tmp_path, suffix):
     """Wherever a crash cuts a line, the rows before it stay and nothing of it does."""
-    whole = tmp_path / f"whole{suffix}"
-    with Results(whole, MADE_WITH) as results:
-        results.append(ROWS)
-    written = whole.read_bytes()
-    for length in range(len(written)):
-        whole.write_bytes(written[:length])
-        with Results(whole, MADE_WITH) as results:
-            there = len(results.photos)
-            assert results.photos == {row.photo for row in ROWS[:there]}
-            results.append(ROWS[there:])
-        assert whole.read_bytes() == written
+    path = tmp_path / f"captions{suffix}"
+    with Journal(path, FINGERPRINT) as journal:
+        journal.append(ROWS)
+        partial = journal.partial
+    written = partial.read_bytes()
+    for length in range(0, len(written), 7):
+        partial.write_bytes(written[:length])
+        with Journal(path, FINGERPRINT) as journal:
+            count = len(journal.photos)
+            assert journal.photos == {row.photo for row in ROWS[:count]}
+            assert count == written[:length].count(b"\n")
+            journal.append(ROWS[count:])
+        assert partial.read_bytes() == written
+        assert not path.exists()
 
 
-def test_a_table_is_whole_or_not_there(tmp_path):
-    """Also where the run ended after the table had appeared and before the rows that waited for it were removed."""
-    path, waiting = tmp_path / "captions.parquet", tmp_path / "captions.parquet.partial.jsonl"
-    with Table(path, MADE_WITH) as table:
-        table.append(ROWS[:4])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_file_is_whole_or_not_there(tmp_path, suffix):
+    """Also where the run ended after the file had appeared and before the journal was removed."""
+    path = tmp_path / f"captions{suffix}"
+    with Journal(path, FINGERPRINT) as journal:
+        journal.append(ROWS[:4])
+        partial = journal.partial
     assert not path.exists()
-    lines = waiting.read_bytes()
-    with Table(path, MADE_WITH) as table:
-        assert table.photos == {row.photo for row in ROWS[:4]}
-        table.finish()
+    lines = partial.read_bytes()
+    with Journal(path, FINGERPRINT) as journal:
+        assert journal.photos == {row.photo for row in ROWS[:4]}
+        journal.finish()
     assert read_rows(path) == ROWS[:4]
-    assert not waiting.exists()
+    assert not partial.exists()
 
-    waiting.write_bytes(lines)
-    with Table(path, MADE_WITH) as table:
-        assert table.photos == {row.photo for row in ROWS[:4]}
-        table.append(ROWS[4:])
+    partial.write_bytes(lines)
+    with Journal(path, FINGERPRINT) as journal:
+        assert journal.photos == {row.photo for row in ROWS[:4]}
+        journal.append(ROWS[4:])
         assert read_rows(path) == ROWS[:4]
-        table.finish()
+        journal.finish()
     assert read_rows(path) == ROWS
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_run_without_new_rows_leaves_the_file_alone(tmp_path, suffix):
+    path = tmp_path / f"captions{suffix}"
+    with Journal(path, FINGERPRINT) as journal:
+        journal.append(ROWS)
+        journal.finish()
+    before = path.stat()
+    with Journal(path, FINGERPRINT) as journal:
+        journal.finish()
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_file_that_an_earlier_version_left_unfinished_is_continued(tmp_path, suffix):
+    """That version added rows to the file itself; what it left of a line is dropped."""
+    whole = tmp_path / f"whole{suffix}"
+    with Journal(whole, FINGERPRINT) as journal:
+        journal.append(ROWS)
+        journal.finish()
+    written = whole.read_bytes()
+    for length in range(0, len(written), 11):
+        whole.write_bytes(written[:length])
+        with Journal(whole, FINGERPRINT) as journal:
+            count = len(journal.photos)
+            assert journal.photos == {row.photo for row in ROWS[:count]}
+            journal.append(ROWS[count:])
+            journal.finish()
+        assert whole.read_bytes() == written
 
 
 def test_a_write_that_fails_leaves_whole_rows(tmp_path):
     path = tmp_path / "captions.csv"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with Results(path, MADE_WITH) as results:
-        results.append(ROWS[:2])
+    with Journal(path, FINGERPRINT) as journal:
+        journal.append(ROWS[:2])
         try:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, before[1]))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (journal.partial.stat().st_size + 50, before[1]))
             with refused(CaptioningError, "captions.csv"):
-                results.append(ROWS[2:])
+                journal.append(ROWS[2:])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        assert read_rows(path) == ROWS[:2]
-        results.append(ROWS[2:])
+        assert read_rows(journal.partial) == ROWS[:2]
+        journal.append(ROWS[2:])
+        journal.finish()
     assert read_rows(path) == ROWS
 
 
@@ -181,17 +219,17 @@ def test_rows_of_another_run_are_neither_mixed_nor_overwritten(command, folder, 
         (folder,): "--output",
     }
     before = {path: path.read_bytes() for path in (output, foreign, edited)}
-    for arguments, told in refusals.items():
+    for arguments, naming in refusals.items():
         code, out, err = command(*arguments)
         assert (code, out) == (2, ""), arguments
         assert err.count("\n") == 1, arguments
-        assert told in err, arguments
+        assert naming in err, arguments
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_one_process_at_a_time_writes_a_file(tmp_path):
     path = tmp_path / "captions.csv"
-    with Results(path, MADE_WITH), refused(CaptioningError, "Another run"), Results(path, MADE_WITH):
+    with Journal(path, FINGERPRINT), refused(CaptioningError, "Another run"), Journal(path, FINGERPRINT):
         pass
 
 
@@ -214,11 +252,11 @@ def undisturbed(many, tmp_path_factory) -> list[Row]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "seed"), [(".csv", 1), (".parquet", 2)])
-def test_killed_and_interrupted_it_goes_on(command, many, undisturbed, tmp_path, suffix, seed):
-    """Killed, interrupted and gone on with, a run gives the rows of one that was left alone."""
+def test_killed_and_interrupted_it_continues(command, many, undisturbed, tmp_path, suffix, seed):
+    """Killed, interrupted and continued, a run gives the rows of one that was left alone."""
     moments = random.Random(seed)
     output = tmp_path / f"captions{suffix}"
-    growing = tmp_path / "captions.parquet.partial.jsonl" if suffix == ".parquet" else output
+    growing = tmp_path / f"captions{suffix}.partial.jsonl"
     # One worker, so that it is at work for a while.
     call = [many, "--beam-size", "1", "--workers", "1", "--output"]
     size = 100
@@ -235,7 +273,7 @@ def test_killed_and_interrupted_it_goes_on(command, many, undisturbed, tmp_path,
         err = run.communicate()[1]
         size = growing.stat().st_size
     assert run.returncode == 130
-    assert err.endswith("the same command goes on from there.\n")
+    assert err.endswith("the same command continues from there.\n")
     assert command(*call, output)[0] == 0
     assert len(read_rows(output)) == 200
     assert is_same(read_rows(output), undisturbed)

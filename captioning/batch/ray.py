@@ -8,9 +8,10 @@ from pathlib import Path
 from types import ModuleType
 
 import captioning
+from captioning.batch.find import Failure
+from captioning.batch.run import BATCH_SIZE, Job, Result
+from captioning.batch.write import Row
 from captioning.errors import CaptioningError
-from captioning.folder.job import BATCH_SIZE, Job
-from captioning.folder.rows import Failure, Result, Row
 
 # Read when Ray is imported and started: it sends no statistics, and does not write between the lines of progress.
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal"}
@@ -36,8 +37,8 @@ def caption_with_ray(
 ) -> Iterator[list[Result]]:
     """Caption photos batch by batch, in their order.
 
-    Ray Data starts a worker that died anew and has what it was at done again, by default as often as it takes; how many
-    batches are under way it decides by the memory that there is.
+    Ray Data starts a worker again that died, and has its batch done again, as often as it takes. How many batches are
+    under way depends on the free memory.
 
     Args:
         job: the folder, the model and how to search; its paths must mean the same on every machine.
@@ -72,7 +73,7 @@ def caption_with_ray(
         for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield [_result(**columns) for columns in batch.to_pylist()]
     except ray.exceptions.RayError as error:
-        raise CaptioningError(f"Ray gave up ({type(error).__name__}): the same command goes on from there.") from None
+        raise CaptioningError(f"Ray gave up ({type(error).__name__}): the same command continues from there.") from None
     finally:
         ray.shutdown()
 
@@ -83,7 +84,7 @@ def _start(ray: ModuleType, workers: int | None, address: str | None) -> None:
         ray.init("local", num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
         return
     try:
-        # Ray itself would try for minutes to reach what is not there.
+        # Ray itself would try for minutes to reach a cluster that does not answer.
         host, port = address.rsplit(":", 1)
         socket.create_connection((host, int(port)), timeout=10).close()
         # The other machines get this package from here.
