@@ -8,18 +8,17 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from captioning.data.datasets import CaptionDataset
-from captioning.data.features import cached_features
-from captioning.data.loaders import (
+from captioning.data.batches import (
     FeatureDataset,
-    LengthSortedSampler,
     PhotoDataset,
     ResumableLoader,
-    SortishSampler,
     longest_captions,
     mentions_side,
     pad_collate,
 )
+from captioning.data.datasets import CaptionDataset
+from captioning.data.features import cached_features
+from captioning.data.samplers import LengthSortedSampler, SortishSampler
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary, tokenize
 

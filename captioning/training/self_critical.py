@@ -3,7 +3,7 @@
 import torch
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from captioning.data.loaders import Batch
+from captioning.data.batches import Batch
 from captioning.evaluation.cider import CiderD
 from captioning.model.decoder import AttentionDecoder, Memory, State, speakable_log_probabilities
 from captioning.training.task import CaptioningTask

@@ -15,9 +15,9 @@ from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader
 
 from captioning.config import ModelConfig
+from captioning.data.batches import ResumableLoader
 from captioning.data.datasets import CaptionDataset
 from captioning.data.held_out import without_held_out
-from captioning.data.loaders import ResumableLoader
 from captioning.errors import CheckpointError, DatasetError
 from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
 from captioning.training.callbacks import EpochTable, KeepBest, SaveState

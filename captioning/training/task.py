@@ -6,7 +6,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MeanMetric
 
-from captioning.data.loaders import Batch
+from captioning.data.batches import Batch
 from captioning.evaluation.metrics import bleu, cider, geometric_mean
 from captioning.inference.beam_search import beam_search
 from captioning.inference.options import SearchOptions

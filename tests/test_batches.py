@@ -1,24 +1,14 @@
-"""Batches hold what their members hold, in an order that wastes little."""
+"""Batches hold what their members hold."""
 
 import random
-from collections.abc import Iterable
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from captioning.data.loaders import (
-    Draw,
-    FeatureDataset,
-    Item,
-    LengthSortedSampler,
-    PhotoDataset,
-    SortishSampler,
-    longest_captions,
-    mentions_side,
-    pad_collate,
-)
+from captioning.data.batches import FeatureDataset, Item, PhotoDataset, longest_captions, mentions_side, pad_collate
+from captioning.data.samplers import Draw, SortishSampler
 from captioning.vocabulary import PAD
 from tests.helpers import make_photos
 
@@ -33,12 +23,6 @@ def random_captions(count: int, seed: int = 0) -> list[list[list[int]]]:
 
 def random_items(count: int) -> list[Item]:
     return [Item(index, torch.randn(4, 3).half(), captions) for index, captions in enumerate(random_captions(count))]
-
-
-def padding(order: list[int], lengths: list[int], batch_size: int) -> int:
-    """Steps that are computed for photos whose captions are over."""
-    batches = [[lengths[index] for index in order[at : at + batch_size]] for at in range(0, len(order), batch_size)]
-    return sum(max(batch) * len(batch) - sum(batch) for batch in batches)
 
 
 def test_a_batch_holds_its_photos_from_the_longest_caption_to_the_shortest():
@@ -63,49 +47,6 @@ def test_a_batch_of_one_has_no_padding_of_its_own():
     assert batch.captions.tolist() == [[[1, 5, 2], [1, 2, PAD]]]
 
 
-def places(sampler: Iterable[Draw]) -> list[int]:
-    return [draw.index for draw in sampler]
-
-
-@pytest.mark.parametrize("count", [1, 7, 64, 1000])
-def test_sortish_order_visits_everything_once_and_anew_in_each_epoch(count):
-    lengths = [max(map(len, captions)) for captions in random_captions(count)]
-    orders = []
-    for epoch in range(3):
-        sampler = SortishSampler(lengths, batch_size=8, seed=5)
-        sampler.set_epoch(epoch)
-        orders.append(places(sampler))
-        assert len(sampler) == count
-        assert sorted(orders[-1]) == list(range(count))
-        assert places(sampler) == orders[-1]
-    if count > 1:
-        assert orders[0] != orders[1] != orders[2] != orders[0]
-        assert places(SortishSampler(lengths, batch_size=8, seed=6)) != orders[0]
-
-
-@pytest.mark.parametrize(("count", "world_size"), [(64, 2), (1003, 2), (1003, 4), (5, 4)])
-def test_several_processes_share_the_order_in_as_many_steps(count, world_size):
-    lengths = [max(map(len, captions)) for captions in random_captions(count)]
-    shares = [list(SortishSampler(lengths, 8, 5, rank, world_size)) for rank in range(world_size)]
-    assert {len(share) for share in shares} == {-(-count // world_size)}
-    assert {draw.index for share in shares for draw in share} == set(range(count))
-    together = SortishSampler(lengths, 8 * world_size, 5)
-    if count % world_size == 0:
-        assert [draw for group in zip(*shares, strict=True) for draw in group] == list(together)
-
-
-def test_an_order_begun_in_the_middle_is_the_rest_of_it():
-    lengths = [max(map(len, captions)) for captions in random_captions(50)]
-    sampler = SortishSampler(lengths, 8, 5)
-    sampler.set_epoch(3)
-    whole = list(sampler)
-    sampler.start_at(3, 16)
-    sampler.set_epoch(3)
-    assert list(sampler) == whole[16:]
-    sampler.set_epoch(4)
-    assert len(list(sampler)) == 50
-
-
 def test_the_random_view_of_a_photo_depends_on_its_seed_alone(tmp_path):
     photos = make_photos(tmp_path, ["0.png", "1.png"])
     dataset = PhotoDataset(photos, [[[1, 5, 2]]] * 2, [True] * 2, 64, 0.5)
@@ -115,21 +56,6 @@ def test_the_random_view_of_a_photo_depends_on_its_seed_alone(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(dataset[Draw(0, 7)].inputs, first)
     assert not torch.equal(dataset[Draw(0, 8)].inputs, first)
-
-
-def test_sortish_order_needs_far_less_padding_than_a_random_one():
-    lengths = [max(map(len, captions)) for captions in random_captions(1003)]
-    sortish = padding(places(SortishSampler(lengths, batch_size=8, seed=0)), lengths, 8)
-    shuffled = padding(random.Random(0).sample(range(1003), 1003), lengths, 8)
-    falling = padding(places(LengthSortedSampler(lengths)), lengths, 8)
-    assert falling <= sortish < shuffled / 4
-
-
-def test_length_sorted_order_falls_and_visits_everything_once():
-    lengths = [5, 9, 1, 9, 3]
-    sampler = LengthSortedSampler(lengths)
-    assert places(sampler) == places(sampler) == [1, 3, 0, 4, 2]
-    assert len(sampler) == 5
 
 
 @pytest.mark.parametrize(
