@@ -18,6 +18,7 @@ from captioning.config import ModelConfig
 from captioning.data.batches import ResumableLoader
 from captioning.data.datasets import CaptionDataset
 from captioning.data.held_out import without_held_out
+from captioning.data.word_vectors import read_word_vectors
 from captioning.errors import CheckpointError, DatasetError
 from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
 from captioning.training.callbacks import EpochTable, KeepBest, SaveState
@@ -37,7 +38,7 @@ from captioning.training.settings import StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.visualize.curves import plot_epochs, plot_learning_rates
-from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, read_word_vectors
+from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 VERSIONS = {
     "python": platform.python_version(),
