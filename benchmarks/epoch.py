@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader
 
 from benchmarks.reference import reference_attention
 from benchmarks.timing import HEAD, Row
+from captioning import DEFAULT_CHECKPOINT
 from captioning.data.batches import FeatureDataset, longest_captions, pad_collate
 from captioning.data.datasets import read_dataset
 from captioning.data.features import cached_features
 from captioning.data.samplers import SortishSampler
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import open_image, to_pixels
 from captioning.model.model import CaptioningModel, load_model
 from captioning.training.data import Split

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from PIL import Image
 
 from benchmarks.timing import in_turns
-from captioning import Captioner, SearchOptions, open_image
-from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.inference.runtime import core_count
 from captioning.page.gallery import sample_photos
 

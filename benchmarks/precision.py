@@ -6,10 +6,9 @@ python -m benchmarks.precision --data ../shared/flickr8k
 import argparse
 from pathlib import Path
 
-from captioning import Captioner, SearchOptions
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions
 from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.evaluation.evaluate import evaluate
 
 HEAD = "| precision | captions as in float32 | BLEU-4 on dev | seconds for the split |\n|---|---|---|---|"

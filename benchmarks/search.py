@@ -8,8 +8,7 @@ import torch
 
 from benchmarks.reference import reference_search
 from benchmarks.timing import HEAD, Row, compare
-from captioning import Captioner, SearchOptions, open_image
-from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.inference.beam_search import beam_search
 from captioning.model.model import load_model
 from captioning.page.gallery import sample_photos

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.processes import MEGABYTE, ROOT
 from benchmarks.report import HEAD, Finding, parser_of, rows
-from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning import DEFAULT_CHECKPOINT
 
 
 def lines(checkout: Path) -> int:

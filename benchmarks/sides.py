@@ -25,8 +25,7 @@ Side = Callable[[Path, int], int]
 
 def package() -> Side:
     """This repository at whatever commit is on the path."""
-    from captioning import Captioner, SearchOptions
-    from captioning.defaults import DEFAULT_CHECKPOINT
+    from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions
 
     captioner, options = Captioner.from_checkpoint(DEFAULT_CHECKPOINT), SearchOptions(beam_size=WIDTH)
 
@@ -46,9 +45,9 @@ def resnet101() -> Side:
     from torchvision.transforms.v2.functional import normalize
 
     from benchmarks.reference import reference_search
+    from captioning import DEFAULT_CHECKPOINT
     from captioning.checkpoint import read_info
     from captioning.config import ModelConfig
-    from captioning.defaults import DEFAULT_CHECKPOINT
     from captioning.images import open_image, to_pixels
     from captioning.model.model import CaptioningModel
     from captioning.vocabulary import END

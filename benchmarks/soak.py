@@ -27,8 +27,7 @@ from playwright.async_api import Browser, Download, Error, Page, async_playwrigh
 
 from benchmarks.processes import MEGABYTE
 from benchmarks.report import Finding
-from captioning import Captioner, SearchOptions, open_image
-from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.page.gallery import sample_photos
 from captioning.visualize.export import FORMATS
 from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery, running_app

@@ -1,17 +1,24 @@
 """*Show, Attend and Tell*: captions of photos, and where the model looked for each word.
 
-from captioning import Captioner
-caption = Captioner.from_checkpoint("checkpoints/flickr8k-efficientnet-lite2.safetensors")("photo.jpg")
+from captioning import DEFAULT_CHECKPOINT, Captioner
+caption = Captioner.from_checkpoint(DEFAULT_CHECKPOINT)("photo.jpg")
 print(caption.text)
 """
 
 import os
 from importlib import import_module
+from pathlib import Path
 
 # Threads of PyTorch that have nothing to do sleep instead of spinning, which would take the cores from all others. Read
 # when PyTorch is loaded; what the user has set stays.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+_PACKAGE = Path(__file__).parent
+# In the package where it is installed, beside it in a checkout.
+_INSTALLED = _PACKAGE / "checkpoints"
+CHECKPOINT_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "checkpoints"
+DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"
 
 # Loaded when they are asked for: torch alone takes a second, and a command that only explains itself needs none of it.
 _HOMES = {
@@ -26,7 +33,7 @@ _HOMES = {
     "Step": "inference.caption",
     "open_image": "images",
 }
-__all__ = list(_HOMES)
+__all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", *_HOMES]
 
 
 def __getattr__(name: str) -> object:

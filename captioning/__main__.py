@@ -8,9 +8,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from captioning import DEFAULT_CHECKPOINT
 from captioning.arguments import Parser
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
 from captioning.inference.options import SearchOptions

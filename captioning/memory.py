@@ -20,12 +20,17 @@ def allowed_bytes() -> float:
 
 def share_one_heap() -> None:
     """Have all threads share one heap; left to itself, glibc keeps up to eight a core, each with what it once took."""
-    _mallopt(_M_ARENA_MAX, 1)
+    _call_glibc("mallopt", _M_ARENA_MAX, 1)
 
 
 def give_back_blocks(size: int) -> None:
     """Give blocks of this many bytes or more back to the system when they are freed."""
-    _mallopt(_M_MMAP_THRESHOLD, size)
+    _call_glibc("mallopt", _M_MMAP_THRESHOLD, size)
+
+
+def give_back_free_memory() -> None:
+    """Give back to the system what is free now, of which glibc keeps much: 20 MB after a model is loaded."""
+    _call_glibc("malloc_trim", 0)
 
 
 def _machine() -> list[int]:
@@ -62,6 +67,6 @@ def _process() -> list[int]:
     return [limit for limit in limits if limit != resource.RLIM_INFINITY]
 
 
-def _mallopt(parameter: int, value: int) -> None:
+def _call_glibc(function: str, *arguments: int) -> None:
     with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(parameter, value)
+        getattr(ctypes.CDLL(None), function)(*arguments)

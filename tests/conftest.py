@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from streamlit.testing.v1 import AppTest
 
-from captioning import Captioner, defaults
-from captioning.defaults import DEFAULT_CHECKPOINT
+import captioning
+from captioning import DEFAULT_CHECKPOINT, Captioner
 from captioning.page.gallery import sample_photos
 from tests.browser import ROOT, Server, launch, running_app
 
@@ -106,5 +106,5 @@ def checkpoint_folder(tmp_path, monkeypatch, captioner) -> Path:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     shutil.copy(captioner.info.path, folder / "good.safetensors")
-    monkeypatch.setattr(defaults, "CHECKPOINT_FOLDER", folder)
+    monkeypatch.setattr(captioning, "CHECKPOINT_FOLDER", folder)
     return folder

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from captioning import Captioner, SearchOptions, open_image
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from captioning.inference.backend import EncodedPhoto, Predictions
 from captioning.inference.caption import Caption

@@ -16,13 +16,12 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from captioning import SearchOptions
+from captioning import DEFAULT_CHECKPOINT, SearchOptions
 from captioning.__main__ import main
 from captioning.batch.journal import Journal
 from captioning.batch.run import Job, caption_folder
 from captioning.batch.threads import caption_with_threads
 from captioning.batch.write import FORMATS, Row
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from tests.conftest import ROOT
 from tests.helpers import make_photos, refused

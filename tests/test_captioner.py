@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from captioning import Captioner, PrefixError, SearchOptions, open_image
-from captioning.defaults import DEFAULT_CHECKPOINT
+from captioning import DEFAULT_CHECKPOINT, Captioner, PrefixError, SearchOptions, open_image
 from captioning.model.model import load_model
 from tests.browser import ROOT
 from tests.helpers import refused

@@ -24,9 +24,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from captioning import Captioner
+from captioning import DEFAULT_CHECKPOINT, Captioner
 from captioning.checkpoint import GRAPHS, MAX_HEADER, list_checkpoints, read_info
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model, save_model
 from captioning.page import card

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from captioning import SearchOptions
+from captioning import DEFAULT_CHECKPOINT, SearchOptions
 from captioning.batch.run import Job, Result, caption_folder
 from captioning.batch.threads import caption_with_threads
 from captioning.checkpoint import read_info
 from captioning.data.datasets import SPLITS, CaptionDataset, read_dataset
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import DatasetError, ImageError
 from captioning.evaluation.evaluate import evaluate
 from captioning.training.run import Run

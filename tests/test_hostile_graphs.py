@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from captioning import Captioner
+from captioning import DEFAULT_CHECKPOINT, Captioner
 from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name, read_info, read_tensors
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CheckpointError
 from captioning.graph_check import check_model_graphs
 from captioning.model.model import save_model

@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from captioning import Captioner, SearchOptions, open_image
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning import __main__ as command_line
 from captioning.checkpoint import read_info, read_tensors
 from captioning.data.datasets import read_dataset
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.inference.beam_search import beam_search
 from captioning.model.model import save_model
 from captioning.record import data_sets

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import read_info
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.images import MAX_BYTES
 from tests.browser import (
     CHROMIUM,

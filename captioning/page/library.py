@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from captioning import defaults
+import captioning
 from captioning.checkpoint import list_checkpoints
 from captioning.data.datasets import CaptionDataset, Example
 from captioning.errors import shown
@@ -76,4 +76,4 @@ def read_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
 
 def offered_checkpoints() -> dict[str, Path]:
     """Names and files of the checkpoints in their folder."""
-    return {path.stem: path for path in list_checkpoints(defaults.CHECKPOINT_FOLDER)}
+    return {path.stem: path for path in list_checkpoints(captioning.CHECKPOINT_FOLDER)}

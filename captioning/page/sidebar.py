@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import Version, read_info, read_version
-from captioning.defaults import DEFAULT_CHECKPOINT
 from captioning.errors import CaptioningError
 from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
