@@ -23,7 +23,7 @@ from captioning.arguments import Parser
 from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.model.model import ModelConfig
-from captioning.training.interrupt import Stopped
+from captioning.training.callbacks import Stopped
 from captioning.training.run import Run, is_begun
 from captioning.training.settings import StageSettings
 from captioning.training.stages import Embedding, Schedule

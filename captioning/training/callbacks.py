@@ -1,7 +1,8 @@
-"""What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved."""
+"""What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved, Ctrl-C heeded."""
 
 import csv
 import io
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from captioning.files import replacing
 from captioning.model.model import save_model
-from captioning.training.interrupt import Stopped
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
 
@@ -99,6 +99,29 @@ class KeepBest(Callback):
         self.record["stages"][-1] |= {"epochs": rows, "best_epoch": rows[-1]["epoch"]}
         if trainer.is_global_zero:
             save_model(self.path, task.scored_model, self.vocabulary, self.record)
+
+
+class Stopped(Exception):  # noqa: N818 (it is no error)
+    """Training was asked to stop, and its state is saved."""
+
+
+class Interrupt:
+    """While it is entered, the first Ctrl-C only asks to stop, at the next step or after validation; another stops."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self) -> "Interrupt":
+        self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+        print("\nStopping after this step …", flush=True)
+        signal.signal(signal.SIGINT, self._before)
 
 
 class SaveState(Checkpoint):

@@ -21,9 +21,8 @@ from captioning.data.held_out import without_held_out
 from captioning.data.word_vectors import read_word_vectors
 from captioning.errors import CheckpointError, DatasetError
 from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
-from captioning.training.callbacks import EpochTable, KeepBest, SaveState
+from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
-from captioning.training.interrupt import Interrupt
 from captioning.training.run import (
     Run,
     check_same,
