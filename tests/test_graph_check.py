@@ -30,7 +30,9 @@ def real(*shape: int) -> np.ndarray:
     return np.ones(shape, np.float32)
 
 
-UNARY = "Abs Ceil Erf Exp Floor HardSwish Identity Log Neg Reciprocal Relu Round Sigmoid Softplus Sqrt Tanh".split()
+UNARY = (
+    "Abs Ceil Cos Erf Exp Floor HardSwish Identity Log Neg Reciprocal Relu Round Sigmoid Sin Softplus Sqrt Tanh".split()
+)
 BINARY = "Add Sub Mul Div Pow Min Max Equal Less Greater".split()
 CASES = [
     *(case(name, "x") for name in [*UNARY, "Elu", "Gelu", "HardSigmoid", "LeakyRelu", "GlobalAveragePool"]),
@@ -47,6 +49,7 @@ CASES = [
     case("Softmax", "x", axis=1),
     case("LogSoftmax", "x"),
     case("Cast", "x", to=TensorProto.INT64),
+    case("CastLike", "x", whole(1)),
     case("LayerNormalization", "x", real(6, 6), real(6, 6), axis=-2),
     case("BatchNormalization", "x", real(8), real(8), real(8), real(8)),
     case("QuantizeLinear", "x", real(8), np.zeros(8, np.int8), axis=1),
@@ -75,6 +78,8 @@ CASES = [
     case("Reshape", "x", whole(0, -1, 3)),
     case("Reshape", "x", whole(-1, 16), allowzero=1),
     case("Expand", "x", whole(3, 1, 8, 1, 6)),
+    case("Mod", "x", real(6), fmod=1),
+    case("Tile", "x", whole(2, 1, 3, 1)),
     case("Squeeze", real(1, 3, 1), whole(-1)),
     case("Squeeze", real(1, 3, 1)),
     case("Unsqueeze", "x", whole(0, -1)),

@@ -17,6 +17,7 @@ from captioning.graph_check.sizes import (
     fixed,
     join,
     require,
+    varies,
 )
 
 # Of a size that is computed: no integer type overflows.
@@ -51,6 +52,13 @@ def multiply(a: Tensor, b: Tensor) -> Made:
     return Made(elementwise(a, b).shapes, value=_combine(a, b, lambda x, y: x * y))
 
 
+def modulo(a: Tensor, b: Tensor, *, fmod: int = 0) -> Made:
+    # Of sizes that vary it is not the largest that leaves the largest rest.
+    exact = not fmod and a.value and b.value and a.shape == b.shape and not varies(*a.value, *b.value)
+    value = tuple(x % y for x, y in zip(a.value, b.value, strict=True)) if exact else None
+    return Made(elementwise(a, b).shapes, value=value)
+
+
 def _combine(a: Tensor, b: Tensor, operation: Callable[[int, int], int]) -> tuple | None:
     """Elements, where none is negative: only then do the largest sizes give the largest results."""
     if not a.value or not b.value or min(a.value + b.value) < 0 or max(len(a.shape), len(b.shape)) > 1:
@@ -75,6 +83,10 @@ def cast(x: Tensor, *, to: int, saturate: int = 1) -> Made:
     whole = {x.kind, to} <= {TensorProto.INT32, TensorProto.INT64}
     kept = whole and x.value is not None and all(-MAX_ELEMENT <= element <= MAX_ELEMENT for element in x.value)
     return Made([x.shape], kind=to, value=x.value if kept else None)
+
+
+def cast_like(x: Tensor, like: Tensor, *, saturate: int = 1) -> Made:
+    return Made([x.shape])
 
 
 def normalize_layer(

@@ -75,6 +75,11 @@ def expand(x: Tensor, shape: Tensor) -> Made:
     return Made([broadcast(x.shape, known(shape))])
 
 
+def tile(x: Tensor, repeats: Tensor) -> Made:
+    pairs = zip(x.shape, known(repeats), strict=True)
+    return Made([tuple(derived(size * count, size, count) for size, count in pairs)])
+
+
 def squeeze(x: Tensor, axes: Tensor | None = None) -> Made:
     require(axes is not None or not varies(*x.shape), "drops axes that vary")
     dropped = find_axes(fixed(axes), len(x.shape)) if axes else [axis for axis, size in enumerate(x.shape) if size == 1]
