@@ -105,7 +105,7 @@ class ImageEncoder(nn.Module):
         backbone = deepcopy(self.backbone)
         try:
             features = backbone.forward_features(torch.empty(0, *shape))
-        except (RuntimeError, ZeroDivisionError):
+        except (RuntimeError, TypeError, ZeroDivisionError):
             # It infers a length from all others, for which it takes a photo; on this device nothing is computed.
             features = backbone.to("meta").forward_features(torch.empty(1, *shape, device="meta"))
         grid = self._grid_last(features)
