@@ -19,8 +19,7 @@ from captioning.checkpoint import read_info
 from captioning.data.datasets import SPLITS, CaptionDataset, read_dataset
 from captioning.errors import DatasetError, ImageError
 from captioning.evaluation.evaluate import evaluate
-from captioning.training.run import Run
-from captioning.training.settings import StageSettings
+from captioning.training.settings import RunSettings, StageSettings
 from captioning.training.stages import Schedule
 from tests.conftest import ROOT
 from tests.helpers import TINY, make_photos, refused
@@ -219,14 +218,15 @@ def test_a_photo_that_vanishes_before_it_is_trained_on_is_told_by_its_name(liste
     """Both where its features are cached and where the encoder is trained too."""
     # Without Java on the path METEOR is left out, which takes longer than all the rest.
     monkeypatch.setenv("PATH", "/nowhere")
-    run = Run(tmp_path / "model.safetensors", tmp_path / "run", tmp_path / "cache", seed=0, command="")
+    places = {"output": tmp_path / "model.safetensors", "folder": tmp_path / "run", "cache": tmp_path / "cache"}
+    run = RunSettings(data=(tmp_path,), **places, min_frequency=1)
     stage = StageSettings(epochs=1, batch_size=4, trained_blocks=blocks)
-    schedule = Schedule([listed], TINY, {1: stage}, run, min_frequency=1)
+    schedule = Schedule([listed], TINY, {1: stage}, run)
     with refused(ImageError, ".jpg"):
         schedule.train()
     # Read again it is left out, and the next run goes through.
     again = replace(run, folder=tmp_path / "next", score_test=True)
-    Schedule([read_dataset(tmp_path)], TINY, {1: stage}, again, min_frequency=1).train()
+    Schedule([read_dataset(tmp_path)], TINY, {1: stage}, again).train()
     assert len(read_info(run.output).training["datasets"][0]["scores"]["test"]) == 3
 
 

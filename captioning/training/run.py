@@ -1,17 +1,16 @@
-"""Where a run keeps what, and what is checked before it starts."""
+"""What is checked before a run starts, and its folder while it runs."""
 
 import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from captioning.errors import CheckpointError, DatasetError
 from captioning.files import changed, holding, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
-from captioning.training.settings import StageSettings
+from captioning.training.settings import RunSettings, StageSettings
 
 # Bytes of a state for each weight: the weight, and Adam's two moments of it.
 STATE_BYTES = 12
@@ -19,62 +18,7 @@ STATE_BYTES = 12
 FEATURE_BYTES = 2
 
 
-@dataclass(frozen=True)
-class Run:
-    """Where a run keeps what, and how it runs.
-
-    Attributes:
-        output: the checkpoint that is written at the end: the best epoch of the best stage, scored.
-        folder: what a run needs to be resumed, the best epoch of each stage, tables, plots and logs.
-        cache: folder of the feature cache.
-        seed: of every random choice.
-        command: what was typed, kept in the checkpoint.
-        start: a checkpoint to go on from with the stages that it has not been through; None starts with an untrained
-            decoder and ImageNet weights.
-        quantize: give the checkpoint graphs in int8 too, where its captions stay as good.
-        score_test: score the checkpoint on the test splits too, where there are any.
-        resume: go on from the last saved state.
-        save_every: seconds between states within an epoch.
-        devices, num_nodes, precision: Lightning's.
-    """
-
-    output: Path
-    folder: Path
-    cache: Path
-    seed: int
-    command: str
-    start: Path | None = None
-    quantize: bool = True
-    score_test: bool = False
-    resume: bool = False
-    save_every: float = 60.0
-    devices: int = 1
-    num_nodes: int = 1
-    precision: str = "32-true"
-
-    def state(self, stage: int) -> Path:
-        """The last saved state of a stage."""
-        return self.folder / f"stage{stage}.ckpt"
-
-    def best(self, stage: int) -> Path:
-        """The checkpoint of a stage's best epoch."""
-        return self.folder / f"stage{stage}.safetensors"
-
-    def table(self, stage: int) -> Path:
-        """A stage's metrics, epoch by epoch."""
-        return self.folder / f"metrics_stage{stage}.csv"
-
-    @property
-    def made_with(self) -> Path:
-        """What the run was begun with, so that it goes on with the same."""
-        return self.folder / "run.json"
-
-    def loss_plot(self, stage: int) -> Path:
-        """The same as curves; written last, it also says that the stage is through."""
-        return self.folder / f"loss_stage{stage}.png"
-
-
-def check_writable(run: Run) -> None:
+def check_writable(run: RunSettings) -> None:
     """See that results can be written.
 
     Raises:
@@ -95,12 +39,12 @@ def check_writable(run: Run) -> None:
             ) from None
 
 
-def is_begun(run: Run) -> bool:
+def is_begun(run: RunSettings) -> bool:
     """Whether there is a state to go on from."""
     return any(run.folder.glob("stage*.ckpt"))
 
 
-def check_unfinished(run: Run) -> None:
+def check_unfinished(run: RunSettings) -> None:
     """See that there is a run to resume, or that none is in the way.
 
     Raises:
@@ -114,24 +58,24 @@ def check_unfinished(run: Run) -> None:
     check_output(run.output)
 
 
-def check_same(run: Run, made_with: dict) -> None:
+def check_same(run: RunSettings, fingerprint: dict) -> None:
     """See that a run goes on with the model, the data and the settings that it was begun with, or note those.
 
     Raises:
         CheckpointError: something is another (stages may be added), or what was noted is damaged.
     """
     if not run.resume:
-        write_whole(run.made_with, json.dumps(made_with, indent=2).encode())
+        write_whole(run.fingerprint, json.dumps(fingerprint, indent=2).encode())
         return
     try:
-        begun_with = load_fingerprint(run.made_with.read_bytes())
+        begun_with = load_fingerprint(run.fingerprint.read_bytes())
     except FileNotFoundError:
         begun_with = {}
     except ValueError:
         raise CheckpointError(
-            f"{run.made_with} is damaged and cannot say what the run was begun with: remove it to resume unchecked."
+            f"{run.fingerprint} is damaged and cannot say what the run was begun with: remove it to resume unchecked."
         ) from None
-    for name in changed(begun_with, made_with):
+    for name in changed(begun_with, fingerprint):
         raise CheckpointError(
             f"{run.folder} was begun with another {name}: resume with the same as then, or name another --run."
         )
@@ -148,7 +92,7 @@ def check_output(path: Path) -> None:
 
 
 @contextmanager
-def sole_writer(run: Run) -> Iterator[None]:
+def sole_writer(run: RunSettings) -> Iterator[None]:
     """Have the run's folder to oneself in the block, and tell what cannot be written in one sentence.
 
     Raises:
@@ -179,7 +123,7 @@ def _quiet_threads() -> Iterator[None]:
         threading.excepthook = before
 
 
-def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: Run) -> None:
+def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
     """See that the settings suit the model and the data, and that the states will find room.
 
     Raises:
@@ -193,7 +137,7 @@ def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos
     _check_room(stages, model, photos, run)
 
 
-def _check_room(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: Run) -> None:
+def _check_room(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
     weights = sum(parameter.numel() for parameter in model.parameters())
     rows, columns = model.encoder.grid
     # The first stage's features are made room for when it starts, right after this.

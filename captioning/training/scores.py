@@ -12,13 +12,14 @@ from captioning.model.model import load_model, save_model
 from captioning.record import with_data_sets
 from captioning.training.callbacks import write_table
 from captioning.training.optimize import make_graphs
-from captioning.training.run import Run, check_output
+from captioning.training.run import check_output
+from captioning.training.settings import RunSettings
 from captioning.visualize.curves import plot_beam_scores
 
 BEAM_SIZES = (1, 3, 5)
 
 
-def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run: Run) -> None:
+def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run: RunSettings) -> None:
     """Choose the checkpoint that scores best on the dev splits, and write it with its scores to the run's output.
 
     As in training, the geometric mean of BLEU-4 and CIDEr is compared, over the data sets and the beam widths. The mean

@@ -5,7 +5,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lightning
@@ -24,7 +24,6 @@ from captioning.model.model import CaptioningModel, as_stored, load_model, save_
 from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.run import (
-    Run,
     check_same,
     check_stages,
     check_unfinished,
@@ -33,7 +32,7 @@ from captioning.training.run import (
 )
 from captioning.training.scores import score_stages
 from captioning.training.self_critical import SelfCriticalTask
-from captioning.training.settings import StageSettings
+from captioning.training.settings import RunSettings, StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.visualize.curves import plot_epochs, plot_learning_rates
@@ -46,14 +45,6 @@ VERSIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """What words start from: a file of word vectors, or random ones; kept as they are if `frozen`."""
-
-    vectors: Path | None = None
-    frozen: bool = False
-
-
 class Schedule:
     """Stages to train one after the other, each from the best epoch of the one before.
 
@@ -63,9 +54,7 @@ class Schedule:
         datasets: one or several to learn from as one, each with train and dev splits.
         config: of the model; the embedding's size gives way to that of word vectors.
         stages: for each stage to train, by its number, its settings.
-        run: places and devices.
-        min_frequency: words that are rarer in the train captions become <unk>.
-        embedding: what words start from.
+        run: words, places and devices.
 
     Raises:
         DatasetError: a split is empty, no word is frequent enough, or the settings do not suit the data.
@@ -78,13 +67,9 @@ class Schedule:
         datasets: Sequence[CaptionDataset],
         config: ModelConfig,
         stages: Mapping[int, StageSettings],
-        run: Run,
-        *,
-        min_frequency: int = 5,
-        embedding: Embedding | None = None,
+        run: RunSettings,
     ):
         self.stages, self.run = stages, run
-        self.embedding = embedding or Embedding()
         check_writable(run)
         self.datasets = _learned_as_one(datasets)
         self._train, self._dev = Split(self.datasets, "train"), Split(self.datasets, "dev")
@@ -95,12 +80,12 @@ class Schedule:
             # What it said of other data sets and of scores on them is not true of what comes now.
             self._record = {key: value for key, value in info.training.items() if key not in ("dataset", "scores")}
         else:
-            self.vocabulary = _frequent_words(self._train, min_frequency)
+            self.vocabulary = _frequent_words(self._train, run.min_frequency)
             self._model = self._new_model(config)
             # As a checkpoint holds it, so that a stage that starts from one reads the features that this one caches.
             for tensor in self._model.encoder.state_dict().values():
                 tensor.copy_(torch.from_numpy(as_stored(tensor)))
-            self._record = {"min_frequency": min_frequency, "stages": []}
+            self._record = {"min_frequency": run.min_frequency, "stages": []}
         self._record["datasets"] = [dataset.about for dataset in self.datasets]
         through = {stage["stage"] for stage in self._record["stages"]}
         self.numbers = [number for number in sorted(stages) if number not in through]
@@ -120,7 +105,7 @@ class Schedule:
         with sole_writer(self.run) if self._is_first_process else nullcontext():
             check_unfinished(self.run)
             if self._is_first_process:
-                check_same(self.run, self._made_with())
+                check_same(self.run, self._fingerprint())
             for number in self.numbers:
                 if not self.run.loss_plot(number).exists():
                     self._fit(number)
@@ -198,7 +183,7 @@ class Schedule:
         settings = self.stages[number]
         blocks = self._model.encoder.block_count
         self._model.encoder.unfreeze(range(blocks - settings.trained_blocks, blocks))
-        self._model.decoder.embedding.requires_grad_(not self.embedding.frozen)
+        self._model.decoder.embedding.requires_grad_(not self.run.freeze_embedding)
         photos_a_step = settings.batch_size * self.run.devices * self.run.num_nodes
         steps = math.ceil(len(self._train.photos) / photos_a_step)
         dev = (self._dev.tokens, self._dev.places)
@@ -213,7 +198,7 @@ class Schedule:
             dev_loader(task, self._dev, self.run.cache, trainer),
         )
 
-    def _made_with(self) -> dict:
+    def _fingerprint(self) -> dict:
         """What a state of this run fits to, setting by setting."""
         stages = {
             f"stage {number} {name}": value
@@ -232,9 +217,9 @@ class Schedule:
         lightning.seed_everything(self.run.seed, verbose=False)
 
     def _new_model(self, config: ModelConfig) -> CaptioningModel:
-        if self.embedding.vectors is None:
+        if self.run.word_vectors is None:
             return CaptioningModel(config, len(self.vocabulary), pretrained=True)
-        vectors, found = read_word_vectors(self.embedding.vectors, self.vocabulary, self.run.seed)
+        vectors, found = read_word_vectors(self.run.word_vectors, self.vocabulary, self.run.seed)
         print(f"Word vectors: {found} of {len(self.vocabulary)} words found, {vectors.shape[1]} dimensions.")
         config = replace(config, embedding_size=vectors.shape[1])
         model = CaptioningModel(config, len(self.vocabulary), pretrained=True)

@@ -55,7 +55,7 @@ class CaptioningTask(lightning.LightningModule):
         self.steps_per_epoch, self.seed = steps_per_epoch, seed
         # Where Lightning's learning-rate finder looks for it.
         self.learning_rate = settings.learning_rate
-        self._average = _averaged(model, settings.averaging)
+        self._ema = _ema_of(model, settings.ema_decay)
         # Part of the state, so that a run resumed in the middle of an epoch reports the whole of it.
         self._measured = MeanMetric()
         self._measured.persistent(True)
@@ -66,7 +66,7 @@ class CaptioningTask(lightning.LightningModule):
     @property
     def scored_model(self) -> CaptioningModel:
         """The model whose captions are scored and that is kept: the averaged one, where weights are averaged."""
-        return self._average.module if self._average else self.model
+        return self._ema.module if self._ema else self.model
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # A state saved at the end of an epoch still holds what that epoch measured.
@@ -95,8 +95,8 @@ class CaptioningTask(lightning.LightningModule):
     def optimizer_step(self, *arguments: object, **named: object) -> None:
         super().optimizer_step(*arguments, **named)
         # Here, since a state may be saved as soon as the step is through.
-        if self._average:
-            self._average.update_parameters(self.model)
+        if self._ema:
+            self._ema.update_parameters(self.model)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         model = self.scored_model
@@ -177,7 +177,7 @@ def _bleu_and_cider(captions: list[list[str]], references: list[list[list[str]]]
     return {"bleu4": bleu(captions, references)[3], "cider": cider(captions, references)}
 
 
-def _averaged(model: CaptioningModel, decay: float) -> AveragedModel | None:
+def _ema_of(model: CaptioningModel, decay: float) -> AveragedModel | None:
     """An exponential moving average of the model's weights, or none where the decay is 0."""
     if not decay:
         return None

@@ -13,15 +13,17 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from captioning.errors import CaptioningError
 from captioning.training.callbacks import RenamedCheckpoints
-from captioning.training.run import Run
-from captioning.training.settings import StageSettings
+from captioning.training.settings import RunSettings, StageSettings
 
 # What a process may wait for another, as while features are cached.
 LONGEST_WAIT = timedelta(days=1)
 
 
 def make_trainer(
-    settings: StageSettings, run: Run, callbacks: Sequence[Callback] = (), logger: TensorBoardLogger | bool = False
+    settings: StageSettings,
+    run: RunSettings,
+    callbacks: Sequence[Callback] = (),
+    logger: TensorBoardLogger | bool = False,
 ) -> lightning.Trainer:
     """A trainer of one stage on the run's devices; without callbacks it shows and keeps nothing.
 
