@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 from lightning.pytorch.tuner import Tuner
 from torch.utils.data import DataLoader
 
+from captioning.checkpoint import read_info
 from captioning.config import ModelConfig
 from captioning.data.batches import ResumableLoader
 from captioning.data.datasets import CaptionDataset
@@ -107,7 +108,7 @@ class Schedule:
             if self._is_first_process:
                 check_same(self.run, self._fingerprint())
             for number in self.numbers:
-                if not self.run.loss_plot(number).exists():
+                if not self._has_finished(number):
                     self._fit(number)
             if self._is_first_process:
                 candidates = [self.run.start] if self.run.start else []
@@ -133,6 +134,10 @@ class Schedule:
         suggestion = finder.suggestion()
         plot_learning_rates(finder.results["lr"], finder.results["loss"], suggestion, path)
         return suggestion, path
+
+    def _has_finished(self, number: int) -> bool:
+        best = self.run.best(number)
+        return best.exists() and read_info(best).training["stages"][-1].get("finished", False)
 
     def _fit(self, number: int) -> None:
         """Train one stage, from its beginning or from where it was interrupted."""
@@ -168,9 +173,10 @@ class Schedule:
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             model, info = load_model(run.best(number))
-            info.training["stages"][-1]["epochs"] = table.rows
-            save_model(run.best(number), model, info.vocabulary, info.training)
             plot_epochs(table.rows, run.loss_plot(number))
+            # Last, for this says that the stage has finished.
+            info.training["stages"][-1] |= {"epochs": table.rows, "finished": True}
+            save_model(run.best(number), model, info.vocabulary, info.training)
         trainer.strategy.barrier()
 
     def _task(self, number: int) -> CaptioningTask:
