@@ -116,7 +116,18 @@ class CheckpointInfo:
     def channels(self) -> int:
         """D: the length of the encoder's feature vectors."""
         reader = "neck.0" if self.config.neck_size else "attention.project_features"
-        return self.tensors[f"decoder.{reader}.weight"].shape[1]
+        return self.matrix_shape(f"decoder.{reader}.weight")[1]
+
+    def matrix_shape(self, name: str) -> tuple[int, int]:
+        """The shape of a weight that every model has.
+
+        Raises:
+            CheckpointError: the file has no such matrix.
+        """
+        tensor = self.tensors.get(name)
+        if tensor is None or len(tensor.shape) != 2:
+            raise damaged(self.path, f"its matrix {name} is missing")
+        return tensor.shape
 
     @property
     def graph_precisions(self) -> list[str]:

@@ -1,7 +1,7 @@
 """The model's graphs in ONNX Runtime as a backend: on a CPU, without PyTorch."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from threading import Lock
 
@@ -11,6 +11,7 @@ import onnxruntime
 from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, read_tensors
 from captioning.errors import shown
 from captioning.graph_check import check_model_graphs
+from captioning.graph_check.check import MAX_BYTES
 from captioning.inference.backend import EncodedPhoto, Predictions
 
 # Of ONNX Runtime's levels of messages.
@@ -82,19 +83,34 @@ def load_backend(info: CheckpointInfo, device: str, precision: str, threads: int
     Raises:
         CheckpointError: they are none that may be run, or ONNX Runtime cannot run them.
     """
-    structures = {graph: _read_graph(info, graph_name(precision, graph)) for graph in GRAPHS}
-    try:
-        names = check_model_graphs(info, **structures)
-    except ValueError as error:
-        raise damaged(info.path, f"of its graphs {error}") from None
     sessions = []
-    for structure, weights in zip(structures.values(), names, strict=True):
-        arrays = read_tensors(info, weights)
+    for structure, weights in read_graphs(info, precision):
         try:
-            sessions.append(open_session(structure, arrays, device, threads))
+            sessions.append(open_session(structure, weights, device, threads))
         except Exception as error:  # ONNX Runtime's errors have no common class that is public.
             raise damaged(info.path, f"ONNX Runtime cannot run one of its graphs ({shown(error)})") from None
     return OnnxBackend(*sessions)
+
+
+def read_graphs(info: CheckpointInfo, precision: str) -> Iterator[tuple[bytes, dict[str, np.ndarray]]]:
+    """Structure and weights of a checkpoint's graphs in this precision, one after the other.
+
+    Raises:
+        CheckpointError: they are none that may be run, or the weights are not sound.
+    """
+    words, embedded = len(info.vocabulary), info.matrix_shape("decoder.embedding.weight")[0]
+    if words != embedded:
+        raise damaged(info.path, f"its vocabulary has {words:,} words and its decoder {embedded:,}")
+    names = [graph_name(precision, graph) for graph in GRAPHS]
+    if any(info.tensors[name].count > MAX_BYTES for name in names):
+        raise damaged(info.path, f"one of its graphs has more than {MAX_BYTES:,} bytes")
+    structures = [tensor.tobytes() for tensor in read_tensors(info, names).values()]
+    try:
+        used = check_model_graphs(info, **dict(zip(GRAPHS, structures, strict=True)))
+    except ValueError as error:
+        raise damaged(info.path, f"of its graphs {error}") from None
+    for structure, weights in zip(structures, used, strict=True):
+        yield structure, read_tensors(info, weights)
 
 
 def open_session(
@@ -121,10 +137,6 @@ def open_session(
         options.use_per_session_threads = False
     provider = "CPUExecutionProvider" if device == "cpu" else device
     return onnxruntime.InferenceSession(structure, options, providers=[provider])
-
-
-def _read_graph(info: CheckpointInfo, name: str) -> bytes:
-    return read_tensors(info, [name])[name].tobytes()
 
 
 def _share_one_pool(threads: int) -> None:
