@@ -25,7 +25,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from captioning import DEFAULT_CHECKPOINT, Captioner
-from captioning.checkpoint import GRAPHS, MAX_HEADER, list_checkpoints, read_info
+from captioning.checkpoint import GRAPHS, MAX_HEADER, graph_name, list_checkpoints, read_info
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model, save_model
 from captioning.page import card
@@ -38,12 +38,13 @@ MEMORY = 2**30
 NAME = "hostile.safetensors"
 LOAD = """
 import sys, time
-from captioning.errors import CheckpointError
+from captioning import Captioner, CheckpointError
 from captioning.model.model import load_model
-for path in sys.argv[1:]:
+load = {"PyTorch": load_model, "ONNX Runtime": Captioner.from_checkpoint}[sys.argv[1]]
+for path in sys.argv[2:]:
     started = time.process_time()
     try:
-        load_model(path)
+        load(path)
         print("loaded", end=" ")
     except CheckpointError:
         print("refused", end=" ")
@@ -273,6 +274,15 @@ def test_a_type_that_is_no_checkpoints_is_refused(forged, parts, kind):
     assert not captions(path)
 
 
+@pytest.mark.parametrize("name", ["decoder.embedding.weight", "decoder.neck.0.weight", "decoder.lstm.weight_hh"])
+def test_a_tensor_that_is_missing_or_has_another_shape_is_refused(forged, parts, name):
+    tensor = parts[0][name]
+    for other in (None, tensor.flatten(), tensor[None], tensor[1:], tensor.new_zeros(0)):
+        path = forged({name: None if other is None else other.clone()})
+        assert not loads(path)
+        assert not captions(path)
+
+
 def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, parts, photos):
     variances = next(name for name in parts[0] if name.endswith("running_var"))
     captioner = Captioner.from_checkpoint(forged({variances: -parts[0][variances]}))
@@ -308,6 +318,7 @@ def test_a_vocabulary_that_is_none_is_refused(forged, words, cause):
     path = forged(vocabulary=json.dumps([*SPECIAL_TOKENS, *words]))
     with refused(CheckpointError, NAME, cause):
         load_model(path)
+    assert not captions(path)
 
 
 @pytest.mark.parametrize(
@@ -451,8 +462,22 @@ def test_12_pickles_and_zip_files_run_nothing(target, tmp_path):
     assert not mark.exists()
 
 
+def inflated(header: bytes, name: str, size: int) -> tuple[bytes, int]:
+    """The beginning of a sound file, but for a tensor of this many bytes at its end; and the size of all of it."""
+    entries = json.loads(header)
+    metadata, tensor = entries.pop("__metadata__"), entries.pop(name)
+    ordered, end = {"__metadata__": metadata}, 0
+    for other, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        first, last = entry["data_offsets"]
+        ordered[other] = {**entry, "data_offsets": [end, end := end + last - first]}
+    ordered[name] = {**tensor, "dtype": "U8", "shape": [size], "data_offsets": [end, end + size]}
+    written = json.dumps(ordered).encode()
+    return len(written).to_bytes(8, "little") + written, 8 + len(written) + end + size
+
+
 @pytest.mark.slow
-def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path):
+@pytest.mark.parametrize(("library", "sound"), [("PyTorch", {"photo", "graph"}), ("ONNX Runtime", {"layers"})])
+def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path, library, sound):
     """Each is loaded by a process of its own memory, and none takes long."""
     config = json.loads(parts[1]["config"])
     words = json.dumps([*SPECIAL_TOKENS, *(format(number, "x") for number in range(375_000))])
@@ -466,19 +491,20 @@ def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path):
     }
     for name, (tensors, metadata) in forged.items():
         save_file(tensors, tmp_path / f"{name}.safetensors", {**parts[1], **metadata})
-    sparse = {"claims": (100 * 10**9).to_bytes(8, "little"), "zeros": b""}
-    huge = b'{"decoder.output.bias":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]},' % (10**11, 10**11)
-    sparse["tensor"] = len(huge + b"}").to_bytes(8, "little") + huge + b"}"
-    for name, start in sparse.items():
+    huge = 10**11
+    sparse = {"claims": (huge.to_bytes(8, "little"), huge), "zeros": (b"", huge)}
+    for name, tensor in {"graph": graph_name("float32", "step"), "tensor": "decoder.output.bias"}.items():
+        sparse[name] = inflated(target.whole[8 : target.header], tensor, huge)
+    for name, (start, size) in sparse.items():
         with (tmp_path / f"{name}.safetensors").open("wb") as file:
             file.write(start)
-            file.truncate(100 * 10**9 if name != "tensor" else len(start) + 10**11)
+            file.truncate(size)
     paths = sorted(tmp_path.iterdir())
     run = subprocess.run(
-        [sys.executable, "-c", LOAD, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", LOAD, library, *map(str, paths)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     *outcomes, peak = run.stdout.splitlines()
-    assert {path.stem for path, line in zip(paths, outcomes, strict=True) if line.startswith("loaded")} == {"photo"}
+    assert {path.stem for path, line in zip(paths, outcomes, strict=True) if line.startswith("loaded")} == sound
     assert all(float(line.split()[1]) < SECONDS for line in outcomes)
     assert int(peak) * 2**10 < MEMORY
 
