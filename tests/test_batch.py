@@ -224,6 +224,25 @@ def test_rows_of_another_run_are_neither_mixed_nor_overwritten(command, folder, 
         assert err.count("\n") == 1, arguments
         assert naming in err, arguments
     assert {path: path.read_bytes() for path in before} == before
+    assert not Path(f"{foreign}.run.json").exists()
+
+
+def test_a_fingerprint_that_was_cut_matters_where_there_are_rows(tmp_path):
+    """Where a full disk or a kill cut it, no row was written yet."""
+    path, noted = tmp_path / "captions.csv", tmp_path / "captions.csv.run.json"
+    with Journal(path, FINGERPRINT):
+        written = noted.read_bytes()
+    for length in range(len(written)):
+        noted.write_bytes(written[:length])
+        with Journal(path, FINGERPRINT):
+            assert noted.read_bytes() == written
+    with Journal(path, FINGERPRINT) as journal:
+        journal.append(ROWS)
+    for length in range(len(written)):
+        noted.write_bytes(written[:length])
+        with refused(CaptioningError, "captions.csv", "run.json"), Journal(path, FINGERPRINT):
+            pass
+    assert read_rows(journal.partial) == ROWS
 
 
 def test_one_process_at_a_time_writes_a_file(tmp_path):

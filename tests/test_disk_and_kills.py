@@ -5,6 +5,7 @@ so that most of their time, and most kills, fall on the work itself.
 """
 
 import csv
+import io
 import itertools
 import multiprocessing
 import os
@@ -275,13 +276,15 @@ def test_an_evaluation_whose_captions_find_no_room_still_tells_its_scores(disk, 
 
 
 @pytest.mark.parametrize(
-    ("suffix", "left"), [(".csv", 0), (".csv", 8192), (".jsonl", 8192), (".parquet", 8192), (".parquet", 28672)]
+    ("suffix", "left"), [(".csv", 0), (".csv", 8192), (".csv", 28672), (".jsonl", 8192), (".parquet", 28672)]
 )
 def test_a_folder_run_finds_its_disk_full(disk, photos, checkpoint, rows, start, suffix, left):
-    """At its fingerprint, at its rows and, in the last case, at the file alone."""
+    """At its fingerprint, at its rows and, where most is left, at the file alone."""
     output = disk / f"captions{suffix}"
     ballast = fill(disk, left)
     assert output.name in in_one_sentence(start(caption_photos, photos[0].parent, checkpoint, output))
+    assert not output.exists()
+    assert (len(kept_rows(output)) == len(rows)) == (left == 28672)
     ballast.unlink()
     through(start(caption_photos, photos[0].parent, checkpoint, output))
     assert is_same(read_rows(output), rows)
@@ -474,11 +477,12 @@ def test_a_folder_run_killed_at_ten_moments(photos, checkpoint, rows, tmp_path, 
 
 def check_rows(output: Path, rows: list[Row]) -> int:
     """See that the rows of a file that was begun are the first of these; their number."""
-    partial = output.with_name(f"{output.name}.partial.jsonl")
-    if partial.exists():
-        with partial.open("rb") as lines:
-            found = list(read_json_lines(lines))
-    else:
-        found = read_rows(output) if output.exists() else []
+    found = read_rows(output) if output.exists() else kept_rows(output)
     assert is_same(found, rows[: len(found)])
     return len(found)
+
+
+def kept_rows(output: Path) -> list[Row]:
+    """The rows in a file's journal."""
+    journal = output.with_name(f"{output.name}.partial.jsonl")
+    return list(read_json_lines(io.BytesIO(journal.read_bytes()))) if journal.exists() else []

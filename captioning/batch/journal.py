@@ -93,14 +93,13 @@ class Journal:
 
     def _check_fingerprint(self, opened: ExitStack) -> None:
         """Lock the fingerprint, and see that the rows have it; where there are none yet, write it."""
-        begun = _is_begun(self.path) or _is_begun(self.partial)
-        if begun and not self._noted.exists():
+        if self._has_rows() and not self._noted.exists():
             raise self._unknown()
         # Read by the handle that has the lock: Windows lets no other read the file.
         noted = opened.enter_context(self._noted.open("a+b", buffering=0))
         if not lock(noted):
             raise CaptioningError(f"Another run is writing {self.path}: wait for it, or name another file.")
-        if not begun:
+        if not self._has_rows():
             noted.truncate(0)
             _write(noted, json.dumps(self._fingerprint, indent=2).encode())
             return
@@ -116,6 +115,9 @@ class Journal:
                 f"{self.path} was begun with another {name} ({begun_with[name]}, not {self._fingerprint[name]}): name "
                 "another file, or give the same as then."
             )
+
+    def _has_rows(self) -> bool:
+        return _is_begun(self.path) or _is_begun(self.partial)
 
     def _read_photos(self) -> None:
         """Find which photos have a row, and drop what a crash left of a line."""
