@@ -49,26 +49,37 @@ QUICK = Amount(
 )
 
 
+def what_is_asked(
+    data: Path, baseline: Path, environment: Path | None, amount: Amount
+) -> tuple[list[str], list[one_photo.Pair], list[folder.Pair]]:
+    """Rows of the table, which are shown as soon as they are measured, and what stands behind some of them."""
+    photos, rows = photos_of(data), []
+
+    def note(benchmark: str, findings: list[report.Finding]) -> None:
+        found = report.rows(findings, benchmark)
+        print(*found, sep="\n", file=sys.stderr, flush=True)
+        rows.extend(found)
+
+    note("memory", memory.measure(photos[: amount.session_photos], baseline, amount.sessions))
+    note("soak", soak.measure(soak.PEOPLE, amount.soak_seconds))
+    note("start", start.measure(photos[0], baseline, amount.starts))
+    pairs = one_photo.measure(photos[: amount.photos], baseline)
+    note("one_photo", one_photo.findings(pairs))
+    folders = folder.measure(photos[: amount.whole_folder], baseline, amount.folder, amount.rounds)
+    note("folder", folder.findings(folders))
+    note("shipped", shipped.measure(data, baseline, environment))
+    return rows, pairs, folders
+
+
 def sections(data: Path, baseline: Path, environment: Path | None, amount: Amount) -> Iterator[str]:
     """Parts of the report."""
-    photos = photos_of(data)
-    folders = folder.measure(photos[: amount.whole_folder], baseline, amount.folder, amount.rounds)
-    pairs = one_photo.measure(photos[: amount.photos], baseline)
-    findings = {
-        "start": start.measure(photos[0], baseline, amount.starts),
-        "memory": memory.measure(photos[: amount.session_photos], baseline, amount.sessions),
-        "soak": soak.measure(soak.PEOPLE, amount.soak_seconds),
-        "one_photo": one_photo.findings(pairs),
-        "folder": folder.findings(folders),
-        "shipped": shipped.measure(data, baseline, environment),
-    }
+    asked, pairs, folders = what_is_asked(data, baseline, environment, amount)
     yield "# How fast and how small it is\n\nMade by `python -m benchmarks` on: " + report.machine()
     yield (
         "Medians, with the least and the most in brackets. Sides that are compared are processes of their own, run in "
         f"turns; a ratio is taken in each turn. The baseline is commit {report.commit(baseline)}, with the same "
         "libraries. The commands take `--data` and `--baseline`, and say in their first lines how they measure."
     )
-    asked = [row for name, found in findings.items() for row in report.rows(found, name)]
     yield table("What is asked for", report.HEAD, *asked)
     yield table("One photo", one_photo.HEAD, *pairs)
     yield table("A folder", folder.HEAD, *folders)
