@@ -15,7 +15,7 @@ from captioning import DEFAULT_CHECKPOINT
 
 def lines(checkout: Path) -> int:
     """Of Python in the parts that compute captions."""
-    files = [path for part in ("model", "inference") for path in (checkout / "captioning" / part).glob("*.py")]
+    files = [path for part in ("model", "inference") for path in (checkout / "captioning" / part).rglob("*.py")]
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
 
 

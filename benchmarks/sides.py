@@ -25,7 +25,10 @@ Side = Callable[[Path, int], int]
 
 def package() -> Side:
     """This repository at whatever commit is on the path."""
-    from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions
+    from captioning import Captioner, SearchOptions
+
+    # From where all commits have it.
+    from captioning.__main__ import DEFAULT_CHECKPOINT
 
     captioner, options = Captioner.from_checkpoint(DEFAULT_CHECKPOINT), SearchOptions(beam_size=WIDTH)
 
