@@ -7,9 +7,9 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from captioning import DEFAULT_CHECKPOINT
-from captioning.arguments import Parser
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
@@ -21,6 +21,13 @@ MAX_WORKERS = 1000
 # Objects after which Python looks for garbage. Imports make half a million that are none; to look through them after
 # every 700, as is usual, takes a tenth of the command that captions one photo.
 OBJECTS_A_COLLECTION = 100_000
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that does not print its usage before what is wrong; it exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help.\n")
 
 
 def beam_size(text: str) -> int:
@@ -120,7 +127,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_caption(arguments: argparse.Namespace) -> int:
-    """Caption each photo; one that cannot be read is told and does not stop the others."""
+    """Caption each photo; one that cannot be read is named and does not stop the others."""
     if arguments.output:
         return run_caption_folder(arguments)
     # Here, so that a command that only explains itself does not wait for torch.

@@ -22,7 +22,7 @@ def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *,
 
     There is one view of a photo, or with `mirror` a second: its mirror image. A cache belongs to one encoder with
     its weights, image size and list of photos (names and sizes of the files); for any other a new one is made. A
-    run that was interrupted is gone on with; one that is under way in another process is waited for.
+    cache that was interrupted is continued; one that another process is filling is waited for.
 
     Raises:
         DatasetError: the cache cannot be written, or is damaged.
