@@ -5,7 +5,9 @@ Flags, files, checks and the documentation are made from the declarations.
 
 import math
 import operator
-from dataclasses import Field, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -21,22 +23,105 @@ LIMITS = {
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a name", Path: "a path"}
 
 
-def setting(default: object, help: str, *, choices: tuple = (), **details: object) -> Any:
+def setting(default: object, help: str, **details: object) -> Any:
     """Declare a setting as the field of a dataclass.
 
     Args:
         default: its value where none is given.
         help: one phrase.
-        choices: the values that it may have, where they can be counted.
-        details: bounds of a number by the names in LIMITS; more that the flags need.
+        details: `choices`, where its values can be counted; bounds by their names in LIMITS; what else the flags need.
     """
-    return field(default=default, metadata={"help": help, "choices": choices, **details})
+    return field(default=default, metadata={"help": help, **details})
 
 
-def declared(kind: type) -> dict[str, tuple[Field, type]]:
-    """The settings that a dataclass declares, and the type of each, by name."""
-    hints = get_type_hints(kind)
-    return {each.name: (each, hints[each.name]) for each in fields(kind) if "help" in each.metadata}
+@dataclass(frozen=True)
+class Setting:
+    """A declaration.
+
+    Attributes:
+        name: of the field.
+        kind: type of the value, or of each of several.
+        optional: whether it may be None.
+        several: whether it is a tuple of values.
+        default: its value where none is given.
+        details: see `setting`.
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    several: bool
+    default: object
+    details: Mapping[str, Any]
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, as a phrase."""
+        choices = self.details.get("choices")
+        phrase = f"one of {', '.join(map(str, choices))}" if choices else KINDS[self.kind]
+        limits = [f"{words} {self.details[name]:,}" for name, (words, _) in LIMITS.items() if name in self.details]
+        if limits:
+            phrase += f", {' and '.join(limits)}"
+        return f"{phrase}, or none" if self.optional else phrase
+
+    def read(self, given: object) -> object:
+        """A value from a flag's text, or from a file; one of several.
+
+        Raises:
+            ValueError: it has another type, or is out of its range.
+        """
+        value = None if self.optional and given == "none" else given
+        if (isinstance(value, str) and self.kind is not str) or (type(value) is int and self.kind is float):
+            try:
+                value = self.kind(value)
+            except (ValueError, OverflowError):
+                value = given
+        if not self._is_valid(value):
+            raise ValueError(f"must be {self.expected}, not {shown(given)}")
+        return value
+
+    def check(self, value: object) -> None:
+        """Check the value that a field has.
+
+        Raises:
+            ValueError: it has another type, or is out of its range.
+        """
+        if self.several and type(value) is not tuple:
+            raise ValueError(f"{self.name} must be a tuple, not {shown(repr(value))}")
+        if self.several and not value:
+            raise ValueError(f"{self.name} must have at least one value, {self.expected}")
+        for each in value if self.several else (value,):
+            if not self._is_valid(each):
+                raise ValueError(f"{self.name} must be {self.expected}, not {shown(repr(each))}")
+
+    def _is_valid(self, value: object) -> bool:
+        if value is None:
+            return self.optional
+        if self.kind is Path:
+            return isinstance(value, Path)
+        # Not isinstance: true and false are numbers to Python.
+        if type(value) is not self.kind and not (type(value) is int and self.kind is float):
+            return False
+        if self.kind is float and not math.isfinite(value):
+            return False
+        in_range = all(
+            within(value, self.details[name]) for name, (_, within) in LIMITS.items() if name in self.details
+        )
+        return in_range and value in self.details.get("choices", (value,))
+
+
+@cache
+def declared(settings: type) -> tuple[Setting, ...]:
+    """The settings that a dataclass declares."""
+    hints = get_type_hints(settings)
+    found = []
+    for each in fields(settings):
+        if "help" in each.metadata:
+            hint = hints[each.name]
+            kinds = get_args(hint) or (hint,)
+            several = get_origin(hint) is tuple
+            found.append(Setting(each.name, kinds[0], NoneType in kinds, several, each.default, each.metadata))
+    return tuple(found)
 
 
 def check(settings: object) -> None:
@@ -45,68 +130,5 @@ def check(settings: object) -> None:
     Raises:
         ValueError: one has another type, or is out of its range.
     """
-    for name, (about, hint) in declared(type(settings)).items():
-        value = getattr(settings, name)
-        several = get_origin(hint) is tuple
-        if several and type(value) is not tuple:
-            raise ValueError(f"{name} must be a tuple, not {shown(repr(value))}")
-        if several and not value:
-            raise ValueError(f"{name} must have at least one value, {expected(about, hint)}")
-        for each in value if several else (value,):
-            if not _is_valid(each, about, hint):
-                raise ValueError(f"{name} must be {expected(about, hint)}, not {shown(repr(each))}")
-
-
-def read(value: object, about: Field, hint: type) -> object:
-    """A setting's value from a flag's text, or from a file; of a setting with several values one.
-
-    Raises:
-        ValueError: it has another type, or is out of its range.
-    """
-    kind = kind_of(hint)
-    text = value
-    if is_optional(hint) and value == "none":
-        value = None
-    elif (isinstance(value, str) and kind is not str) or (kind is float and type(value) is int):
-        try:
-            value = kind(value)
-        except (ValueError, OverflowError):
-            value = text
-    if not _is_valid(value, about, hint):
-        raise ValueError(f"must be {expected(about, hint)}, not {shown(text)}")
-    return value
-
-
-def expected(about: Field, hint: type) -> str:
-    """What a setting's value has to be, as a phrase."""
-    choices = about.metadata["choices"]
-    phrase = f"one of {', '.join(map(str, choices))}" if choices else KINDS[kind_of(hint)]
-    limits = [f"{words} {about.metadata[name]:,}" for name, (words, _) in LIMITS.items() if name in about.metadata]
-    if limits:
-        phrase += f", {' and '.join(limits)}"
-    return f"{phrase}, or none" if is_optional(hint) else phrase
-
-
-def kind_of(hint: type) -> type:
-    """The type of a setting's value, or of each of its values."""
-    return (get_args(hint) or (hint,))[0]
-
-
-def is_optional(hint: type) -> bool:
-    """Whether a setting may be None."""
-    return NoneType in get_args(hint)
-
-
-def _is_valid(value: object, about: Field, hint: type) -> bool:
-    kind, choices = kind_of(hint), about.metadata["choices"]
-    if value is None:
-        return is_optional(hint)
-    if kind is Path:
-        return isinstance(value, Path)
-    # Not isinstance: true and false are numbers to Python.
-    if type(value) is not kind and not (kind is float and type(value) is int):
-        return False
-    if kind is float and not math.isfinite(value):
-        return False
-    in_range = (within(value, about.metadata[name]) for name, (_, within) in LIMITS.items() if name in about.metadata)
-    return all(in_range) and (not choices or value in choices)
+    for each in declared(type(settings)):
+        each.check(getattr(settings, each.name))

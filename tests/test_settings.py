@@ -11,7 +11,6 @@ import pytest
 import train as train_command
 from captioning.config import MAX_SIZE, ModelConfig
 from captioning.errors import CaptioningError
-from captioning.settings import kind_of
 from captioning.training.flags import Flag, TrainingSettings, all_flags, read_settings, settings_page
 from captioning.training.settings import STAGES, RunSettings, StageSettings
 from tests.conftest import ROOT
@@ -32,11 +31,11 @@ def write(folder: Path, *lines: str) -> list[str]:
 
 
 def other_value(flag: Flag) -> object:
-    if kind_of(flag.hint) is bool:
+    if flag.setting.kind is bool:
         return not flag.default
-    choices = [value for value in flag.about.metadata["choices"] if value != flag.default]
-    value = choices[-1] if choices else OTHER[kind_of(flag.hint)]
-    return [value] if flag.several else value
+    choices = [value for value in flag.setting.details.get("choices", ()) if value != flag.default]
+    value = choices[-1] if choices else OTHER[flag.setting.kind]
+    return [value] if flag.setting.several else value
 
 
 def apart_from_command(settings: TrainingSettings) -> TrainingSettings:
@@ -46,7 +45,7 @@ def apart_from_command(settings: TrainingSettings) -> TrainingSettings:
 def as_flags(flag: Flag, value: object) -> list[str]:
     if isinstance(value, bool):
         return [name if value else f"--no-{name.removeprefix('--')}" for name in flag.names[:1]]
-    return [flag.names[0], *map(str, value if flag.several else [value])]
+    return [flag.names[0], *map(str, value if flag.setting.several else [value])]
 
 
 def as_lines(flag: Flag, value: object) -> list[str]:
@@ -62,7 +61,7 @@ def test_a_setting_is_the_same_as_a_flag_and_in_a_file_and_flags_override_files(
     by_file = read_settings([*base, *write(tmp_path, *as_lines(flag, other))], "")
     assert apart_from_command(by_flag) == apart_from_command(by_file)
     if flag.default not in ((), None):
-        back = list(flag.default) if flag.several else flag.default
+        back = list(flag.default) if flag.setting.several else flag.default
         # The flag stands before the file, and holds all the same.
         overridden = read_settings([*base, *as_flags(flag, back), *write(tmp_path, *as_lines(flag, other))], "")
         assert apart_from_command(overridden) == apart_from_command(read_settings(base, ""))
@@ -224,7 +223,7 @@ def test_help_names_every_flag_with_its_default(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for flag in all_flags():
         assert all(name in text for name in flag.names)
-        assert f"{flag.about.metadata['help']} (default: {flag.shown_default})" in text
+        assert f"{flag.help} (default: {flag.shown_default})" in text
 
 
 def test_the_page_of_settings_is_made_from_the_declarations():

@@ -6,17 +6,18 @@ import shlex
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import Field, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, get_origin
+from typing import NoReturn
 
 import jsonargparse
 
 from captioning.config import ModelConfig
 from captioning.errors import CaptioningError
-from captioning.settings import declared, expected, kind_of, read
+from captioning.settings import Setting, declared
 from captioning.training.settings import STAGES, RunSettings, SharedSettings, StageSettings
 
+SHARED = {setting.name for setting in declared(SharedSettings)}
 METAVARS = {int: "N", float: "X", str: "NAME", Path: "PATH"}
 # Where settings stand: the tables of a file, and the groups of flags.
 TITLES = {
@@ -46,25 +47,22 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Flag:
-    """A declared setting as a flag and as an entry of a file.
+    """A setting as a flag and as an entry of a file.
 
     Attributes:
         table: of the file, "" for its top.
-        field: the setting's name in its dataclass.
-        about, hint: its declaration.
+        setting: its declaration.
         default: its value without a flag and a file.
     """
 
     table: str
-    field: str
-    about: Field
-    hint: type
+    setting: Setting
     default: object
 
     @property
     def name(self) -> str:
         """In the file's table."""
-        return self.about.metadata.get("flag", self.field)
+        return self.setting.details.get("flag", self.setting.name)
 
     @property
     def key(self) -> str:
@@ -74,41 +72,42 @@ class Flag:
     @property
     def names(self) -> list[str]:
         """On the command line, the one to prefer first."""
-        stage = self.about.metadata.get("stage")
+        stage = self.setting.details.get("stage")
         names = [f"{self.table}_{self.name}"] if stage else []
         if not stage or self.table == f"stage{stage}":
             names.append(self.name)
-        names += self.about.metadata.get("aliases", ())
+        names += self.setting.details.get("aliases", ())
         return [f"--{name.replace('_', '-')}" for name in names]
 
     @property
-    def several(self) -> bool:
-        """Whether it has several values."""
-        return get_origin(self.hint) is tuple
+    def help(self) -> str:
+        return self.setting.details["help"]
 
     @property
     def shown_default(self) -> str:
-        if self.several:
+        """As a file has it."""
+        if self.setting.several:
             return " ".join(map(str, self.default)) or "required"
-        return str(self.default).lower() if self.default is None or kind_of(self.hint) is bool else str(self.default)
-
-    def read(self, value: object) -> object:
-        """One value, as `captioning.settings.read` does."""
-        try:
-            return read(value, self.about, self.hint)
-        except ValueError as error:
-            raise _SettingError(str(error)) from None
+        return str(self.default).lower() if self.setting.kind is bool or self.default is None else str(self.default)
 
     @property
-    def details(self) -> dict:
+    def arguments(self) -> dict:
         """What the parser needs to know of it besides its names."""
-        details = {"dest": self.key, "help": f"{self.about.metadata['help']} (default: {self.shown_default})"}
-        details["default"] = list(self.default) if self.several else self.default
-        if kind_of(self.hint) is bool:
-            return {**details, "action": argparse.BooleanOptionalAction}
-        choices = self.about.metadata["choices"]
-        details["metavar"] = f"{{{','.join(map(str, choices))}}}" if choices else METAVARS[kind_of(self.hint)]
-        return {**details, "type": self.read, **({"nargs": "+"} if self.several else {})}
+        arguments = {"dest": self.key, "help": f"{self.help} (default: {self.shown_default})"}
+        arguments["default"] = list(self.default) if self.setting.several else self.default
+        if self.setting.kind is bool:
+            return {**arguments, "action": argparse.BooleanOptionalAction}
+        choices = self.setting.details.get("choices")
+        arguments["metavar"] = f"{{{','.join(map(str, choices))}}}" if choices else METAVARS[self.setting.kind]
+        if self.setting.several:
+            arguments["nargs"] = "+"
+        return {**arguments, "type": self._read}
+
+    def _read(self, given: object) -> object:
+        try:
+            return self.setting.read(given)
+        except ValueError as error:
+            raise _SettingError(str(error)) from None
 
 
 class _SettingError(ValueError, argparse.ArgumentTypeError):
@@ -145,7 +144,7 @@ def read_settings(arguments: Sequence[str], description: str) -> TrainingSetting
     for group, members in _grouped(flags).items():
         titled = parser.add_argument_group(TITLES[group])
         for flag in members:
-            titled.add_argument(*flag.names, **flag.details)
+            titled.add_argument(*flag.names, **flag.arguments)
     values = parser.parse_args(arguments)
     if values.config:
         try:
@@ -167,30 +166,29 @@ def settings_page() -> str:
         lines.append("|---|---|---|---|---|")
         for flag in flags:
             names = ", ".join(f"`{name}`" for name in flag.names)
-            value = ("one or several, each " if flag.several else "") + expected(flag.about, flag.hint)
-            what = flag.about.metadata["help"].replace("<unk>", "`<unk>`")
+            value = ("one or several, each " if flag.setting.several else "") + flag.setting.expected
+            what = flag.help.replace("<unk>", "`<unk>`")
             lines.append(f"| {names} | `{flag.key}` | {value} | {flag.shown_default} | {what} |")
     return "\n".join([*lines, ""])
 
 
 def all_flags() -> Iterator[Flag]:
     """Every declared setting: of the run, of the model, of all stages, of each stage."""
-    shared = declared(SharedSettings)
     for table, kind, defaults in (
         ("", RunSettings, RunSettings),
         ("model", ModelConfig, ModelConfig),
         ("", SharedSettings, SharedSettings),
         *((f"stage{number}", StageSettings, settings) for number, settings in STAGES.items()),
     ):
-        for name, (about, hint) in declared(kind).items():
-            if kind is not StageSettings or name not in shared:
-                yield Flag(table, name, about, hint, getattr(defaults, name))
+        for setting in declared(kind):
+            if kind is not StageSettings or setting.name not in SHARED:
+                yield Flag(table, setting, getattr(defaults, setting.name))
 
 
 def _grouped(flags: Iterable[Flag]) -> dict[str, list[Flag]]:
-    shared, groups = declared(SharedSettings), defaultdict(list)
+    groups = defaultdict(list)
     for flag in flags:
-        groups["stages" if flag.field in shared else flag.table].append(flag)
+        groups["stages" if flag.setting.name in SHARED else flag.table].append(flag)
     return groups
 
 
@@ -205,7 +203,7 @@ def _read_tables(path: Path, flags: Sequence[Flag]) -> dict:
         if not isinstance(tables[name], dict):
             raise CaptioningError(f"{name} must be a table, [{name}]; see configs/ for examples.")
     # A single one need not be a list.
-    single = {flag.name for flag in flags if flag.several and not isinstance(tables.get(flag.name, []), list)}
+    single = {flag.name for flag in flags if flag.setting.several and not isinstance(tables.get(flag.name, []), list)}
     return {name: [value] if name in single else value for name, value in tables.items()}
 
 
@@ -233,7 +231,7 @@ def _settings(values: dict, flags: Sequence[Flag], command: str) -> TrainingSett
     for group, members in _grouped(flags).items():
         for flag in members:
             value = values[flag.table][flag.name] if flag.table else values[flag.name]
-            tables[group][flag.field] = tuple(value) if flag.several else value
+            tables[group][flag.setting.name] = tuple(value) if flag.setting.several else value
     if not tables[""]["data"]:
         raise ValueError("the data set is missing: name its folder with --data")
     run = RunSettings(**tables[""], command=command)
