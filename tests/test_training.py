@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from captioning import Captioner
 from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
-from captioning.model.model import load_model
+from captioning.model.model import load_model, save_model
 from captioning.training.flags import read_settings
 from captioning.training.settings import StageSettings
 from captioning.training.task import doubly_stochastic_penalty
@@ -156,6 +157,24 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
         assert expected == found
     expected, found = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.slow
+def test_a_stage_has_finished_when_its_record_says_so(trained, data, tmp_path):
+    """Whatever became of the plots; a record of before, which does not say so, gains it from the last state."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained / "run", folder)
+    for plot in folder.glob("loss_*.png"):
+        plot.unlink()
+    model, info = load_model(folder / "stage3.safetensors")
+    del info.training["stages"][-1]["finished"]
+    save_model(info.path, model, info.vocabulary, info.training)
+    out = run(train(data, tmp_path, *STAGES, "--resume"))
+    assert re.findall(r"^Stage (\d):", out, re.MULTILINE) == ["3"]
+    expected, found = (
+        read_info(place / "stage3.safetensors").training["stages"] for place in (trained / "run", folder)
+    )
+    assert [(stage["finished"], stage["epochs"]) for stage in found] == [(True, stage["epochs"]) for stage in expected]
 
 
 @pytest.mark.slow
