@@ -8,7 +8,7 @@ from captioning.checkpoint import CheckpointInfo
 from captioning.inference.captioner import Captioner
 from captioning.record import data_sets
 
-# Columns of an epoch table that are no curve of their own.
+# Columns of an epoch table that have no curve.
 _NOT_CURVES = ("epoch", "seconds")
 _NAMES = {
     "epoch": "Epoch",
@@ -29,7 +29,7 @@ _NAMES = {
 
 
 def describe_scores(info: CheckpointInfo) -> str:
-    """What a presenter wants to know of a checkpoint, in a line."""
+    """The checkpoint's BLEU-4 on each of its data sets, in one line."""
     lines = [line for dataset in data_sets(info.training) if (line := _scores_in_a_line(dataset))]
     return "; ".join(lines) or "Not scored yet: see python -m captioning evaluate."
 
@@ -60,8 +60,8 @@ def describe_model(captioner: Captioner) -> dict[str, str]:
 
 
 def describe_training(info: CheckpointInfo) -> dict[str, str]:
-    """What its training record says of data and versions; what is not there is left out."""
-    # Older records have what is of the run beside the stages.
+    """Data, seed, library versions and command of its training, as far as they are recorded."""
+    # Older records have the seed, versions and command beside the stages.
     runs = [{**info.training, **stage} for stage in info.training.get("stages", [])] or [info.training]
     facts = {
         "Data": [_photos(dataset) for dataset in data_sets(info.training)],
@@ -88,7 +88,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of training: its epoch table, whose columns depend on the stage, and what can be drawn of it."""
+    """A stage of training: its epoch table, whose columns depend on the stage, and its curves."""
 
     name: str
     table: list[dict]

@@ -13,7 +13,7 @@ from captioning.errors import shown
 from captioning.images import open_image
 from captioning.vocabulary import tokenize
 
-# Of a data set, what the model was not trained on.
+# The splits that the page shows: those that training leaves out.
 SPLITS = ("dev", "test")
 BEAM_SIZES = range(1, 11)
 

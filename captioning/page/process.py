@@ -1,4 +1,4 @@
-"""What holds for the app's process as a whole, whichever session asks first."""
+"""Settings of the app's process, which all sessions share."""
 
 import gc
 import logging
@@ -17,7 +17,7 @@ CLOSED_PAGE = ("ClientDisconnect", "WebSocketDisconnected")
 
 @cache
 def set_up_process() -> None:
-    """Make the process one that many sessions can share; it is done once, however often it is asked for."""
+    """Prepare the process for many sessions; only the first call does anything."""
     # Streamlit's web server would write a larger upload to a disk while it arrives.
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
     keep_clicks()
@@ -26,11 +26,11 @@ def set_up_process() -> None:
     # Every run of a page is a thread of its own.
     share_one_heap()
     give_back_blocks(LARGE_BLOCK)
-    # Streamlit collects garbage after every run of a page; half a million objects of imported modules are none, and to
-    # go through them takes a sixth of a second in which every other session stands still.
+    # Streamlit collects garbage after every run of a page. To go through half a million objects of imported modules,
+    # which are no garbage, takes a sixth of a second in which every other session stands still.
     gc.freeze()
 
 
 def _is_failure(record: logging.LogRecord) -> bool:
-    """Whether more went wrong than that a page was closed, which the web server would log with a traceback."""
+    """False for the error of a page that was closed, which the web server would log with a traceback."""
     return not (record.exc_info and type(record.exc_info[1]).__name__ in CLOSED_PAGE)

@@ -1,4 +1,4 @@
-"""What Streamlit loses where two things are done on a page at once, and how it is kept."""
+"""What Streamlit loses when two actions on a page coincide, and the patches that keep it."""
 
 from functools import wraps
 
@@ -7,11 +7,11 @@ from streamlit.runtime.state import SafeSessionState
 
 
 def keep_clicks() -> None:
-    """Have a run of the page take in what was done, and call its callbacks, before it looks for what was done since.
+    """Have a run of the page apply all actions and call their callbacks before it looks for newer actions.
 
-    Where something waits, Streamlit would end the run before it has called the callbacks, or within one, at its first
-    use of the session's state. A browser sends a click once: it would be forgotten. It still is if a callback draws, or
-    if a run asks for it later than in a callback; none of this page does.
+    If newer actions wait, Streamlit ends a run before its callbacks are called, or within one at its first use of the
+    session's state. A browser sends a click once, so that this click would be lost. It still is if a callback draws, or
+    if a run reads it after the callbacks; this page does neither.
     """
     take_in = SafeSessionState.on_script_will_rerun
 
@@ -29,7 +29,7 @@ def keep_clicks() -> None:
 
 
 def keep_upload_addresses() -> None:
-    """Keep the answer to where a file may be sent as a run begins, when Streamlit drops what it has not sent yet.
+    """Keep the answer that says where a file is uploaded to when a run begins, and Streamlit drops unsent messages.
 
     A browser that gets no answer sends no file.
     """

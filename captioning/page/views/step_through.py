@@ -46,7 +46,7 @@ def show_stage(data: dict, panes: Sequence[CaptionPane]) -> None:
         if said and said["data"] == data["id"]:
             steps = panes[said["caption"]].caption.steps
             words = [*(step.word for step in steps[: said["index"]]), said["word"]]
-            # A double click must not say it twice.
+            # A double click sends the word twice.
             if state.said[-1:] != [words]:
                 state.said = [*state.said, words]
 
