@@ -18,7 +18,8 @@ def show_model(version: Version, photo: Photo | None) -> None:
     with right:
         show_facts("Its training", card.describe_training(captioner.info))
     st.markdown("#### Scores", help=f"{BLEU} Settings were chosen on dev; test was read at the end.")
-    scores = card.score_table(captioner.info)
+    # Cells of a table are Markdown.
+    scores = [{**row, "Data set": as_markdown(row["Data set"])} for row in card.score_table(captioner.info)]
     if scores:
         st.table(scores, hide_index=True)
     else:
