@@ -21,7 +21,7 @@ from captioning.inference.runtime import ONNX_RUNTIME, PYTORCH, Runtime, open_ba
 from captioning.model.decoder import Memory, State
 from captioning.model.model import load_model, save_model
 from captioning.page.gallery import sample_photos
-from captioning.training.optimize import optimize_checkpoint
+from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import END, NEVER_GENERATED, SPECIAL_TOKENS, START, Vocabulary
 from tests.browser import ROOT
 from tests.helpers import checkpoint_parts, forge, refused, tiny_model
