@@ -65,7 +65,7 @@ class CaptioningTask(lightning.LightningModule):
 
     @property
     def scored_model(self) -> CaptioningModel:
-        """The model whose captions are scored and that is kept: the averaged one, where weights are averaged."""
+        """The model whose captions are scored and that is kept: the EMA, where there is one."""
         return self._ema.module if self._ema else self.model
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
