@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import read_info
 from captioning.images import MAX_BYTES
+from captioning.record import data_sets, with_data_sets
 from tests.browser import (
     CHROMIUM,
     PATIENCE,
@@ -74,10 +75,12 @@ def forged(tmp_path_factory) -> Iterator[Server]:
         shutil.copytree(ROOT / folder, root / folder)
     (root / "checkpoints").mkdir()
     info = read_info(DEFAULT_CHECKPOINT)
-    info.training["dataset"]["name"] = info.training["command"] = "<img src=x onerror=alert(6)> Flickr"
+    name = "<img src=x onerror=alert(6)> Flickr"
+    datasets = [{**dataset, "name": name} for dataset in data_sets(info.training)]
+    record = with_data_sets(info.training | {"command": name}, datasets)
     metadata = {
         "vocabulary": json.dumps([HOSTILE_WORDS.get(word, word) for word in info.vocabulary.words]),
-        "training": json.dumps(info.training),
+        "training": json.dumps(record),
     }
     path = root / "checkpoints" / "**<img src=x onerror=alert(7)>**.safetensors"
     forge(DEFAULT_CHECKPOINT, path, metadata=metadata)
