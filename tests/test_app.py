@@ -229,8 +229,12 @@ def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
     scores = app.table[0].value
     found = [dataset["scores"].values() for dataset in data_sets(info.training)]
     assert len(scores) == sum(len(rows) for of_dataset in found for rows in of_dataset)
+    rows = [row for of_dataset in found for rows in of_dataset for row in rows]
+    measures = {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
+    measures -= {"beam_size", "cider", "rouge_l", "meteor", "seconds"}
+    assert len(app.table[1].value) == len(measures) > 0
     stages = [stage for stage in info.training["stages"] if stage["epochs"]]
-    tables = [table.value for table in app.table[1:]]
+    tables = [table.value for table in app.table[2:]]
     assert [len(table) for table in tables] == [len(stage["epochs"]) for stage in stages]
 
 

@@ -409,7 +409,13 @@ def test_whatever_record_is_read_can_be_shown(parts, tmp_path):
         except CheckpointError:
             continue
         described += 1
-        for describe in (card.describe_scores, card.describe_training, card.describe_stages, card.score_table):
+        for describe in (
+            card.describe_scores,
+            card.describe_training,
+            card.describe_stages,
+            card.score_table,
+            card.measure_table,
+        ):
             describe(info)
     assert 100 < described < 250
 

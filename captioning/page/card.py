@@ -8,6 +8,8 @@ from captioning.checkpoint import CheckpointInfo
 from captioning.inference.captioner import Captioner
 from captioning.record import data_sets
 
+# What the score table has beside BLEU; more columns would not fit on a screen.
+_METRICS = ("cider", "rouge_l", "meteor")
 # Columns of an epoch table that have no curve.
 _NOT_CURVES = ("epoch", "seconds")
 _NAMES = {
@@ -121,7 +123,7 @@ def _curves(epochs: list[dict], table: list[dict]) -> list[Curve]:
 
 
 def score_table(info: CheckpointInfo) -> list[dict]:
-    """A row for each data set, split and beam width that was scored."""
+    """A row for each data set, split and beam width that was scored, with the metrics of the literature."""
     return [
         {"Data set": dataset.get("name", ""), "Split": split, **_score_row(score)}
         for dataset in data_sets(info.training)
@@ -133,8 +135,29 @@ def score_table(info: CheckpointInfo) -> list[dict]:
 def _score_row(score: dict) -> dict[str, str]:
     row = {"Beam width": str(score.get("beam_size", ""))}
     row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.get("bleu", []), start=1)}
+    return row | {_named(key): _shown(value) for key, value in _numbers(score).items() if key in _METRICS}
+
+
+def measure_table(info: CheckpointInfo) -> list[dict]:
+    """A row for each further measure, with a column for each data set, split and beam width that was scored."""
+    columns = {
+        f"{dataset.get('name', '')} {split}, beam width {score.get('beam_size', '')}": _numbers(score)
+        for dataset in data_sets(info.training)
+        for split, scores in dataset.get("scores", {}).items()
+        for score in scores
+    }
+    keys = dict.fromkeys(key for numbers in columns.values() for key in numbers if key not in _METRICS)
+    return [
+        {"Measure": _named(key)}
+        | {name: _shown(numbers[key]) if key in numbers else "" for name, numbers in columns.items()}
+        for key in keys
+    ]
+
+
+def _numbers(score: dict) -> dict[str, float]:
+    """What a score has beside BLEU and the time that it took."""
     others = {key: value for key, value in score.items() if key not in ("beam_size", "bleu", "seconds")}
-    return row | {_named(key): _shown(value) for key, value in others.items() if isinstance(value, int | float)}
+    return {key: value for key, value in others.items() if isinstance(value, int | float)}
 
 
 def describe_limits(path: Path) -> str:

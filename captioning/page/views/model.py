@@ -22,6 +22,7 @@ def show_model(version: Version, photo: Photo | None) -> None:
     scores = [{**row, "Data set": as_markdown(row["Data set"])} for row in card.score_table(captioner.info)]
     if scores:
         st.table(scores, hide_index=True)
+        show_measures(card.measure_table(captioner.info))
     else:
         st.info("It has not been scored yet: see python -m captioning evaluate.")
     for stage in card.describe_stages(captioner.info):
@@ -30,6 +31,13 @@ def show_model(version: Version, photo: Photo | None) -> None:
     if limits:
         st.markdown("#### What it is bad at")
         st.markdown(limits)
+
+
+def show_measures(measures: list[dict]) -> None:
+    if measures:
+        with st.expander("More measures"):
+            st.table([{as_markdown(name): as_markdown(cell) for name, cell in row.items()} for row in measures],
+                     hide_index=True)  # fmt: skip
 
 
 def show_facts(title: str, facts: dict[str, str]) -> None:
