@@ -108,7 +108,7 @@ def read_graphs(info: CheckpointInfo, precision: str) -> Iterator[tuple[bytes, d
     try:
         used = check_model_graphs(info, **dict(zip(GRAPHS, structures, strict=True)))
     except ValueError as error:
-        raise damaged(info.path, f"of its graphs {error}") from None
+        raise damaged(info.path, f"a graph in it is refused: {error}") from None
     for structure, weights in zip(structures, used, strict=True):
         yield structure, read_tensors(info, weights)
 
@@ -127,7 +127,7 @@ def open_session(
     values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in weights.items()}
     options = onnxruntime.SessionOptions()
     options.add_external_initializers(list(values), list(values.values()))
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _empty_folder())
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _empty_folder().name)
     options.log_severity_level = ERRORS_ALONE
     # Once a process has a pool, ONNX Runtime opens no sessions beside it that have threads of their own.
     if threads == 1 and not _pool_is_shared:
@@ -149,6 +149,6 @@ def _share_one_pool(threads: int) -> None:
 
 
 @cache
-def _empty_folder() -> str:
-    """Where a graph would find a file that it names as its weights."""
-    return tempfile.mkdtemp(prefix="captioning-")
+def _empty_folder() -> tempfile.TemporaryDirectory:
+    """Where a graph would find a file that it names as its weights; removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="captioning-")
