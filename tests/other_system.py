@@ -15,7 +15,6 @@ import warnings
 from pathlib import Path
 
 import filelock  # noqa: F401
-import matplotlib.figure  # noqa: F401
 import nltk  # noqa: F401
 import onnxruntime  # noqa: F401
 import pyarrow.parquet  # noqa: F401

@@ -7,6 +7,7 @@ import re
 import tomllib
 from itertools import pairwise
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,14 @@ from PIL import Image
 from captioning import CaptioningError, SearchOptions, open_image
 from captioning.__main__ import main
 from captioning.files import write_whole
-from captioning.visualize.attention import LOOKS, attention_map, attention_overlay, half_outlines
+from captioning.visualize.attention import (
+    COLOR_MAPS,
+    LOOKS,
+    attention_map,
+    attention_overlay,
+    color_table,
+    half_outlines,
+)
 from captioning.visualize.export import DARK, FORMATS, LIGHT, Scene, file_name
 from captioning.visualize.player.data import CaptionPane, player_data
 from tests.browser import ROOT
@@ -166,3 +174,9 @@ def test_the_page_has_the_colours_of_the_app():
             "text": theme[scheme]["textColor"],
             "border": theme[scheme]["borderColor"],
         }
+
+
+def test_the_colour_maps_are_matplotlibs():
+    for name in COLOR_MAPS:
+        expected = (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+        np.testing.assert_array_equal(color_table(name), expected)

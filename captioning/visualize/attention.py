@@ -1,12 +1,16 @@
 """Attention drawn over the photo, in three looks."""
 
+import json
+from functools import cache
+from pathlib import Path
+
 import contourpy
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw
 
 LOOKS = {"heat": "Heat map", "spotlight": "Spotlight", "contour": "Contour"}
-# All of them perceptually even, and told apart by colour-blind viewers; the first is the default.
+# Matplotlib's, kept in a file: to import it takes a quarter of the page's start. All are perceptually even, and colour-blind
+# viewers can tell their colours apart; the first is the default.
 COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
 OPACITY = 0.6
 # A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
@@ -71,9 +75,11 @@ def half_outlines(attention: np.ndarray) -> list[np.ndarray]:
     return contourpy.contour_generator(centers, centers, np.pad(weights, 1)).lines(level * 0.9999)
 
 
+@cache
 def color_table(name: str) -> np.ndarray:
     """The colours of a map from low to high, (256, 3) uint8."""
-    return (matplotlib.colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    tables = json.loads(Path(__file__).with_name("color_maps.json").read_text(encoding="utf-8"))
+    return np.frombuffer(bytes.fromhex(tables[name]), np.uint8).reshape(256, 3)
 
 
 def contour_color(name: str) -> str:
