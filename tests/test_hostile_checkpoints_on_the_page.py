@@ -11,7 +11,7 @@ import torch
 from captioning.page.gallery import sample_credit, sample_photos
 from captioning.record import data_sets, with_data_sets
 from captioning.vocabulary import SPECIAL_TOKENS
-from tests.helpers import forge
+from tests.helpers import checkpoint_parts, forge
 from tests.page import captions_of, errors, text_of
 
 
@@ -76,12 +76,13 @@ def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_
 
 @pytest.mark.parametrize("view", ["step", "search", "compare"])
 def test_weights_that_overflow_are_told_in_one_sentence(start, checkpoint_folder, captioner, view):
-    size = len(captioner.info.vocabulary)
-    forge(
-        captioner.info.path,
-        checkpoint_folder / "bad.safetensors",
-        {"decoder.output.weight": torch.full((size, 512), 3e38)},
-    )
+    path = captioner.info.path
+    scales = {
+        name: torch.full_like(tensor, 3e38)
+        for name, tensor in checkpoint_parts(path)[0].items()
+        if name.startswith("graph.int8.weights.step.") and tensor.dtype == torch.float32
+    }
+    forge(path, checkpoint_folder / "bad.safetensors", scales)
     app = start(checkpoint="bad", view=view)
     [message] = errors(app)
     assert message.startswith("bad.safetensors computes numbers that are not finite")

@@ -1,6 +1,8 @@
 """Graphs in int8: what `captioning optimize` writes, and what integers may change."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from captioning.inference.beam_search import beam_search
 from captioning.model.model import save_model
 from captioning.record import data_sets
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
+from tests.browser import ROOT
 from tests.helpers import make_kaggle, tiny_model
 
 
@@ -35,10 +38,10 @@ def plain(tmp_path_factory, data) -> Path:
 
 
 @pytest.mark.slow
-def test_a_checkpoint_gets_graphs_in_both_precisions_and_the_scores_of_the_better(plain, data, tmp_path, run_main):
+def test_a_checkpoint_gets_graphs_in_both_precisions_and_the_scores_of_the_better(plain, data, tmp_path):
     path = shutil.copy(plain, tmp_path / "tiny.safetensors")
-    code, out, _ = run_main(command_line.main, "optimize", path, "--data", data)
-    assert code == 0
+    command = [sys.executable, "-m", "captioning", "optimize", str(path), "--data", str(data)]
+    out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     before, after = read_info(plain), read_info(path)
     # Words of noise are no captions, so that integers cost nothing.
     assert after.graph_precisions == ["int8", "float32"]

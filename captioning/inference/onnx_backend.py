@@ -113,6 +113,11 @@ def read_graphs(info: CheckpointInfo, precision: str) -> Iterator[tuple[bytes, d
         yield structure, read_tensors(info, weights)
 
 
+def pool_is_shared() -> bool:
+    """Whether this process has the pool, so that ONNX Runtime opens no sessions beside it."""
+    return _pool_is_shared
+
+
 def open_session(
     structure: bytes, weights: Mapping[str, np.ndarray], device: str = "cpu", threads: int = 1
 ) -> onnxruntime.InferenceSession:

@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name
 from captioning.data.datasets import CaptionDataset, Example
+from captioning.errors import CaptioningError
 from captioning.evaluation.evaluate import WidthScore, evaluate
 from captioning.images import open_image, to_pixels
 from captioning.inference.beam_search import beam_search
 from captioning.inference.captioner import Captioner
-from captioning.inference.onnx_backend import OnnxBackend, open_session
+from captioning.inference.onnx_backend import OnnxBackend, open_session, pool_is_shared
 from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import ONNX_RUNTIME, Runtime
 from captioning.inference.trace import Hypothesis
@@ -69,8 +70,11 @@ def make_graphs(
             one of them, the graphs are in float32 alone.
 
     Raises:
+        CaptioningError: this process has sessions that share a pool, beside which quantization can open none.
         ImageError: a photo cannot be read.
     """
+    if datasets and pool_is_shared():
+        raise CaptioningError("Graphs are quantized in a process that has captioned nothing yet: start another.")
     graphs = export_graphs(model)
     variants = {"float32": graphs}
     if datasets:

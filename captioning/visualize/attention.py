@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 LOOKS = {"heat": "Heat map", "spotlight": "Spotlight", "contour": "Contour"}
-# Matplotlib's, kept in a file: to import it takes a quarter of the page's start. All are perceptually even, and colour-blind
+# Matplotlib's, kept in a file: its import takes a quarter of a second. All are perceptually even, and colour-blind
 # viewers can tell their colours apart; the first is the default.
 COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
 OPACITY = 0.6
