@@ -9,8 +9,10 @@ such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocab
 
 import json
 import math
+import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -49,6 +51,7 @@ TYPES = {
 # Tensors that no optimizer changes: batch norm's statistics.
 BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
 GRAPHS = ("encoder", "step")
+GRAPH_TENSOR = re.compile(r"graph\.(int8|float32)\.(?:(encoder|step)|weights\.(encoder|step)\.(0|[1-9][0-9]{0,4}))")
 # What graphs name as the file with their weights, which the runtime is given by name instead.
 WEIGHTS_PLACE = "checkpoint"
 
@@ -285,6 +288,26 @@ def _stored_tensor(name: str, entry: dict, first: int, size: int) -> StoredTenso
     return tensor
 
 
+def _check_graph_names(names: Iterable[str]) -> None:
+    """See that graphs are whole: both of a precision, their weights numbered without gaps."""
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    structures = set()
+    for name in names:
+        match = GRAPH_TENSOR.fullmatch(name)
+        if not match:
+            raise ValueError(f"{shown(name)} is no tensor of a graph")
+        precision, structure, graph, number = match.groups()
+        if structure:
+            structures.add((precision, structure))
+        else:
+            found[precision, graph].add(int(number))
+    for precision in {precision for precision, _ in structures | found.keys()}:
+        for graph in GRAPHS:
+            numbers = found[precision, graph]
+            if (precision, graph) not in structures or numbers != set(range(len(numbers))):
+                raise ValueError(f"its graphs in {precision} are not whole")
+
+
 def _describe(version: Version, metadata: dict, tensors: dict[str, StoredTensor]) -> CheckpointInfo:
     path = version.path
     if metadata.get("format") not in FORMATS:
@@ -296,6 +319,7 @@ def _describe(version: Version, metadata: dict, tensors: dict[str, StoredTensor]
         check_record(training)
         if len(vocabulary) == len(SPECIAL_TOKENS):
             raise ValueError("its vocabulary has no words")
+        _check_graph_names(name for name in tensors if name.startswith("graph."))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, f"its description is damaged ({shown(error)})") from None
     return CheckpointInfo(path, config, vocabulary, training, version.size, tensors, version)
