@@ -5,20 +5,15 @@ streamlit run app.py -- --photos DIR
 streamlit run app.py -- --data DIR
 """
 
-from pathlib import Path
-
-import streamlit as st
-
-from captioning.page.main import show_page
-
-STYLE = Path(__file__).parent / ".streamlit"
-
-
-def main() -> None:
-    st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
-    st.html(STYLE / "page.css")
-    show_page()
-
-
 if __name__ == "__main__":
-    main()
+    # Streamlit runs this file as a script for each page, again after everything that somebody does on it …
+    from captioning.page.main import show_page
+
+    show_page()
+else:
+    # … and imports it once, as what it serves.
+    import streamlit as st
+
+    from captioning.page.server import first_page_loading
+
+    app = st.App(__file__, lifespan=first_page_loading)

@@ -99,7 +99,7 @@ def open_player(page: Page, url: str) -> None:
 
 def wait_for_picture(page: Page) -> None:
     """Until the current picture is drawn; a canvas that nothing was drawn on is 300 pixels wide."""
-    page.locator(".picture canvas").first.wait_for()
+    # Looked for at every frame; Playwright looks for locators only twice a second after a while.
     page.wait_for_function(
         """() => {
           const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import streamlit as st
 import torch
 from PIL import Image
 
@@ -16,6 +17,7 @@ from captioning import Captioner, SearchOptions
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
 from captioning.model.model import load_model
+from captioning.page.server import load_first_page
 from captioning.record import data_sets
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
@@ -47,6 +49,20 @@ def test_opens_with_a_sample_already_captioned(start, captioner, photos):
     for told, step in zip(caption["steps"], expected.steps, strict=True):
         assert told["probability"] == pytest.approx(step.probability, abs=1e-5)
         assert [word for word, *_ in told["alternatives"]] == [word for word, _ in step.alternatives]
+
+
+def test_the_first_page_finds_everything_loaded(start, encoded, monkeypatch):
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    monkeypatch.setattr(sys, "argv", ["app.py"])
+    load_first_page()
+    assert encoded == [1]
+    loaded = []
+    monkeypatch.setattr(Captioner, "from_checkpoint", loaded.append)
+    app = start()
+    assert errors(app) == []
+    assert player_data(app)["captions"]
+    assert (encoded, loaded) == ([1], [])
 
 
 def test_shows_the_checkpoints_scores(start, captioner):

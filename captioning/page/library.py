@@ -9,7 +9,7 @@ from PIL import Image
 import captioning
 from captioning.checkpoint import list_checkpoints
 from captioning.data.datasets import CaptionDataset, Example
-from captioning.errors import shown
+from captioning.errors import CaptioningError, shown
 from captioning.images import open_image
 from captioning.vocabulary import tokenize
 
@@ -77,3 +77,15 @@ def read_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
 def offered_checkpoints() -> dict[str, Path]:
     """Names and files of the checkpoints in their folder."""
     return {path.stem: path for path in list_checkpoints(captioning.CHECKPOINT_FOLDER)}
+
+
+def default_checkpoint(offered: dict[str, Path]) -> str:
+    """The name of the checkpoint that a page begins with.
+
+    Raises:
+        CaptioningError: there is none.
+    """
+    if not offered:
+        raise CaptioningError("There is no checkpoint in checkpoints/: train one with train.py.")
+    default = captioning.DEFAULT_CHECKPOINT.stem
+    return default if default in offered else next(iter(offered))

@@ -18,13 +18,17 @@ from captioning.page.sidebar import choose_beam_width, choose_checkpoint, choose
 from captioning.page.text import as_markdown, show_error
 from captioning.page.views import VIEWS, offered_views
 
+STYLE = Path(__file__).parent / "style"
+
 
 def show_page() -> None:
     """Show the page; Streamlit calls it again after everything that somebody does on the page."""
     set_up_process()
+    st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
+    st.html(STYLE / "page.css")
     try:
         forget_arrived()
-        library = load_library(page_arguments())
+        library = load_library()
         apply_address(library)
         with st.sidebar:
             photo = choose_photo(library)
@@ -66,7 +70,13 @@ def page_arguments() -> Namespace:
     return parser.parse_args()
 
 
-def load_library(arguments: Namespace) -> Library:
+def load_library() -> Library:
+    """The photos that the app was started with.
+
+    Raises:
+        CaptioningError: they cannot be read, or the app does not know one of its arguments.
+    """
+    arguments = page_arguments()
     gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
     library = Library(gallery, load_dataset(arguments.data) if arguments.data else None)
     if library.dataset and not library.splits:

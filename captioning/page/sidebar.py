@@ -7,13 +7,12 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import Version, read_info, read_version
 from captioning.errors import CaptioningError
 from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
 from captioning.page.gallery import sample_credit
-from captioning.page.library import BEAM_SIZES, Library, Photo, offered_checkpoints
+from captioning.page.library import BEAM_SIZES, Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.text import BLEU, as_markdown, show_error
 from captioning.visualize.screen import thumbnail, to_url
 
@@ -41,18 +40,26 @@ def choose_photo(library: Library) -> Photo | None:
 def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     if st.session_state.get("photo") not in gallery:
         st.session_state.photo = next(iter(gallery))
-    if len(gallery) > MAX_THUMBNAILS:
+    labels = gallery_labels(gallery)
+    if not labels:
         st.selectbox("From the folder", list(gallery), key="photo", persist_state="page")
     else:
         # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
-                 format_func=lambda title: label(title, gallery[title]), label_visibility="collapsed")  # fmt: skip
+                 format_func=labels.get, label_visibility="collapsed")  # fmt: skip
     title = st.session_state.photo
     photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
     if credit is None:
         return photo
     st.caption(f"[{as_markdown(credit.text)}]({credit.licence_url})")
     return replace(photo, credit=credit.text)
+
+
+def gallery_labels(gallery: dict[str, Path]) -> dict[str, str]:
+    """For each title what to show of the photo, or nothing where the photos are too many."""
+    if len(gallery) > MAX_THUMBNAILS:
+        return {}
+    return {title: label(title, path) for title, path in gallery.items()}
 
 
 def label(title: str, path: Path) -> str:
@@ -115,11 +122,8 @@ def choose_beam_width() -> None:
 
 def choose_checkpoint() -> Version:
     paths = offered_checkpoints()
-    if not paths:
-        raise CaptioningError("There is no checkpoint in checkpoints/: train one with train.py.")
     if st.session_state.get("checkpoint") not in paths:
-        default = DEFAULT_CHECKPOINT.stem
-        st.session_state.checkpoint = default if default in paths else next(iter(paths))
+        st.session_state.checkpoint = default_checkpoint(paths)
     path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT, persist_state="page")]
     st.caption(as_markdown(describe_scores(read_info(path))), help=BLEU)
     return read_version(path)

@@ -5,6 +5,6 @@ from pathlib import Path
 
 if (root := str(Path(__file__).resolve().parents[2])) not in sys.path:
     sys.path.insert(0, root)
-from app import main
+from captioning.page.main import show_page
 
-main()
+show_page()

@@ -1,0 +1,38 @@
+"""What the server does beside its pages: it loads the model while the first browser is still opening its page."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from threading import Thread
+
+import streamlit as st
+
+
+@asynccontextmanager
+async def first_page_loading(app: st.App) -> AsyncIterator[None]:
+    """The lifespan of the server; see `st.App`."""
+    Thread(target=load_first_page, daemon=True).start()
+    yield
+
+
+def load_first_page() -> None:
+    """Load and compute what a page shows when it is opened without an address; an error is left to the page to say."""
+    # Not before the server is up, which a browser waits for.
+    from captioning import SearchOptions
+    from captioning.checkpoint import read_version
+    from captioning.errors import CaptioningError
+    from captioning.page.cache import describe, load_captioner, load_photo
+    from captioning.page.library import default_checkpoint, offered_checkpoints
+    from captioning.page.main import load_library
+    from captioning.page.sidebar import gallery_labels
+
+    # This thread belongs to no page, and Streamlit would warn that a spinner is shown on none.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
+    with suppress(CaptioningError):
+        library, checkpoints = load_library(), offered_checkpoints()
+        version = read_version(checkpoints[default_checkpoint(checkpoints)])
+        load_captioner(version)
+        gallery_labels(library.gallery)
+        if not library.dataset:
+            title, path = next(iter(library.gallery.items()))
+            describe(version, load_photo(title, path), SearchOptions().beam_size)
