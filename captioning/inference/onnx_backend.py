@@ -68,7 +68,8 @@ class OnnxBackend:
         count: int,
     ) -> tuple:
         # States that several hypotheses continue attend once.
-        continued, parents = np.unique(parents, return_inverse=True)
+        continued = sorted(set(parents.tolist()))
+        parents = np.searchsorted(continued, parents)
         hidden, cell = (tensor[continued] for tensor in state)
         inputs = {"hidden": hidden, "cell": cell, "parents": parents, "tokens": tokens, "wanted": wanted}
         attention, hidden, cell, values, candidates, asked = self._step.run(
