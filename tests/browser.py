@@ -125,8 +125,6 @@ def ask_for(page: Page, name: str) -> None:
     button = page.get_by_role("button", name=name)
     if not button.is_visible():
         page.get_by_role("button", name="Download").click()
-    # From where the pointer is, the explanation of another button may lie over this one.
-    page.mouse.move(0, 0)
     button.click()
 
 

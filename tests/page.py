@@ -18,7 +18,7 @@ def captions_of(app: AppTest) -> list[str]:
 
 def text_of(app: AppTest) -> str:
     """What is written on the page, without Markdown's escapes."""
-    written = [*app.markdown, *app.caption, *app.info, *app.warning, *app.subheader]
+    written = [*app.markdown, *app.caption, *app.info, *app.warning, *app.title]
     return " ".join(element.value for element in written).replace("\\", "")
 
 

@@ -78,6 +78,56 @@ def test_arrow_keys_words_slider_and_strip_move_the_word_and_every_word_has_its_
     assert page.locator(".strip [aria-current] span").inner_text() == said[2]
 
 
+def test_after_a_click_the_keys_belong_to_the_player(page):
+    in_gallery(page, "Coffee").click()
+    expect(page).to_have_title("Coffee · Show, Attend and Tell")
+    expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile("^Coffee"))
+    said = words(page)
+    for key, at in (("ArrowRight", 1), ("PageDown", 2), ("PageUp", 1), ("End", len(said) - 1), ("Home", 0)):
+        page.keyboard.press(key)
+        assert current(page) == said[at], key
+    page.get_by_label("Opacity").click()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("radio", name="Compare").click()
+    page.locator("table").first.wait_for()
+    page.get_by_role("radio", name="Step through").click()
+    wait_for_picture(page)
+    page.keyboard.press("ArrowRight")
+    assert current(page) == said[2]
+    page.keyboard.press("ArrowDown")
+    expect(page).to_have_url(re.compile("look=spotlight"))
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_who_moves_with_the_keyboard_keeps_the_focus(page):
+    page.get_by_role("slider", name="Beam width").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("beam=6"))
+    assert current(page) == words(page)[0]
+    page.locator(".sentence button").nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".sentence button").nth(1)).to_be_focused()
+    page.locator("button.row").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("button.row:focus")).to_have_count(1)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Undo").wait_for()
+    expect(page.locator(".sentence").first.locator("[aria-current]")).to_be_focused()
+    page.get_by_role("button", name="Undo").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".sentence")).to_have_count(1)
+    expect(page.locator(".sentence [aria-current]")).to_be_focused()
+
+
+def test_forced_colours_leave_the_current_word_the_look_and_the_bars_to_be_seen(page):
+    page.emulate_media(forced_colors="active")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    for shown in (".word.current", ".looks label:has(:checked)", ".bar span"):
+        color = page.locator(shown).first.evaluate("element => getComputedStyle(element).backgroundColor")
+        assert color not in (ground, "rgba(0, 0, 0, 0)"), shown
+
+
 def test_every_look_is_another_picture_and_opacity_and_colours_change_it(page):
     seen = {picture(page)}
     for look in ("Spotlight", "Contour", "Heat map"):

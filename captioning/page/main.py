@@ -18,13 +18,14 @@ from captioning.page.sidebar import choose_beam_width, choose_checkpoint, choose
 from captioning.page.text import as_markdown, show_error
 from captioning.page.views import VIEWS, offered_views
 
+TITLE = "Show, Attend and Tell"
 STYLE = Path(__file__).parent / "style"
 
 
 def show_page() -> None:
     """Show the page; Streamlit calls it again after everything that somebody does on the page."""
     set_up_process()
-    st.set_page_config("Show, Attend and Tell", page_icon=STYLE / "icon.png", layout="wide")
+    st.set_page_config(TITLE, page_icon=STYLE / "icon.png", layout="wide")
     st.html(STYLE / "page.css")
     try:
         forget_arrived()
@@ -38,6 +39,7 @@ def show_page() -> None:
         if st.session_state.notice:
             st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")
         if photo:
+            st.set_page_config(f"{photo.title} · {TITLE}")
             reset_what_if(version, photo)
         if photo or view == "model":
             VIEWS[view].show(version, photo)
@@ -89,7 +91,7 @@ def choose_view(library: Library) -> str:
     if st.session_state.get("view") not in views:
         st.session_state.view = views[0]
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head"):
-        st.subheader("Show, Attend and Tell", anchor=False, width="content")
+        st.title(TITLE, anchor=False, width="content")
         labels = {view: VIEWS[view].name for view in views}
         return st.segmented_control(
             "View", views, required=True, key="view", format_func=labels.get, label_visibility="collapsed",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from captioning.visualize.player import script
 from captioning.visualize.screen import source
 
 
@@ -22,7 +23,7 @@ def show_player(key: str, data: dict, **hooks: Callable[[], None]) -> None:
         "captioning_player",
         html=source("player/player.html"),
         css=source("player/player.css"),
-        js=source("player/player.js") + source("player/component.js"),
+        js=script() + source("player/component.js"),
     )
     # A list: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).
     component(key=key, data=[data], on_look_change=keep_look, **hooks)

@@ -68,7 +68,7 @@ def label(title: str, path: Path) -> str:
     return f"![]({url}) {as_markdown(title)}" if url else as_markdown(title)
 
 
-def choose_from_dataset(library: Library) -> Photo | None:
+def choose_from_dataset(library: Library) -> Photo:
     """Browse a split, or the photos of it whose reference captions have a word."""
     state = st.session_state
     if state.get("split") not in library.splits:
@@ -80,7 +80,8 @@ def choose_from_dataset(library: Library) -> Photo | None:
     examples, found = library.examples(split), library.search(split, words)
     if not found:
         st.info(f"No photo of the {split} split has captions with “{as_markdown(words)}”.")
-        return None
+        # The photo from before stays on the stage.
+        found = [state.photo] if state.get("photo") in examples else list(examples)
     if state.get("photo") not in found:
         state.photo = found[0]
     st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo", persist_state="page")

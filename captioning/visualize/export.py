@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
+from captioning.visualize.player import script
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import source, spoken, squeezed
 
@@ -113,7 +114,7 @@ def to_html(scene: Scene) -> bytes:
         dark=_variables(DARK),
         css=source("player/player.css"),
         html=source("player/player.html"),
-        js=source("player/player.js"),
+        js=script(),
         data=_script_safe(data),
     )
     return page.encode()

@@ -1,5 +1,7 @@
 """The truth: what people wrote of the photo, beside what the model says."""
 
+import re
+
 import streamlit as st
 
 from captioning.checkpoint import Version
@@ -27,7 +29,7 @@ def show_truth(version: Version, photo: Photo) -> None:
         st.markdown("#### The model says")
         st.markdown(as_markdown(caption.text))
         st.markdown("#### People wrote", help="The reference captions of this photo in the data set.")
-        st.markdown("\n".join(f"- {as_markdown(reference)}" for reference in photo.references))
+        st.markdown("\n".join(f"- {as_markdown(as_written(reference))}" for reference in photo.references))
         scores = bleu([caption.text.split()], [[tokenize(reference) for reference in photo.references]])
         st.markdown("#### BLEU of this one caption", help=BLEU)
         with st.container(horizontal=True):
@@ -37,3 +39,8 @@ def show_truth(version: Version, photo: Photo) -> None:
             "BLEU of one sentence says little: it was made for whole test sets. A good caption in other words scores "
             "near 0, and without four words in a row that agree BLEU-4 is 0."
         )
+
+
+def as_written(caption: str) -> str:
+    """A caption without the blanks that some data sets have before punctuation."""
+    return re.sub(r"\s+([.,;:!?])", r"\1", caption).strip()

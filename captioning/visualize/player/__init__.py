@@ -1,1 +1,8 @@
 """The step-through: one piece of HTML, CSS and JavaScript, shown by the app and by the HTML files that it exports."""
+
+from captioning.visualize.screen import source
+
+
+def script() -> str:
+    """The player's JavaScript."""
+    return "".join(source(f"player/{name}.js") for name in ("keys", "pictures", "player"))

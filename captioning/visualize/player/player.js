@@ -14,12 +14,11 @@
  *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption; `data` is the
  *                                             id of the player data.
  *
+ * keys.js says which keys it is stepped with, pictures.js draws the attention; both are read before this file.
+ *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
 
-const USES_ARROWS = ["input", "select", "textarea", "[contenteditable=true]", "[role=slider]", "[role=spinbutton]",
-  "[role=combobox]", "[role=listbox]", "[role=option]", "[role=grid]", "[role=gridcell]"].join();
-const USES_SPACE = `${USES_ARROWS}, button, a, summary, [role=button], [role=radio], [role=tab]`;
 const STRIP_HEIGHT = 72;
 
 function createPlayer(root, hooks = {}) {
@@ -42,6 +41,7 @@ function createPlayer(root, hooks = {}) {
     word = clamp((start.word ?? 1) - 1, count);
     part("word").max = count;
     offerViews();
+    const hadFocus = Boolean(focusedIn(root)?.closest("[data-made]"));
     build();
     const photo = new Image();
     photo.onload = () => {
@@ -51,6 +51,10 @@ function createPlayer(root, hooks = {}) {
     };
     photo.src = data.photo.url;
     mark();
+    // The control that was used, such as an alternative or the page's Undo, may be gone.
+    if (hadFocus || (keys.areUsed() && document.activeElement === document.body)) {
+      panes[0].words[current(panes[0])].focus({ preventScroll: true });
+    }
     hooks.moved?.(word + 1);
   }
 
@@ -68,7 +72,10 @@ function createPlayer(root, hooks = {}) {
       else controls.before(pane.thought);
     }
     for (const pane of panes) player.append(pane.strip);
-    for (const pane of panes) sizes.observe(pane.canvas);
+    for (const pane of panes) {
+      sizes.observe(pane.canvas);
+      pane.strip.onscroll = () => fade(pane);
+    }
   }
 
   function buildPane(caption, index) {
@@ -119,7 +126,7 @@ function createPlayer(root, hooks = {}) {
     const step = pane.caption.steps[at];
     const says = make("p", "label", step.end ? "The caption ends here" : step.forced ? "It was made to say" : "It says");
     const now = make("p", "now", step.label);
-    now.append(make("span", "", percent(step.probability)));
+    now.append(" ", make("span", "", percent(step.probability)));
     const others = make("p", "label", "Its likeliest words here");
     others.append(help("Each with its probability, given the photo and the words before it."));
     const list = make("div", "likely");
@@ -137,8 +144,11 @@ function createPlayer(root, hooks = {}) {
       }
       list.append(row);
     }
+    const row = [...pane.thought.querySelectorAll(".row")].indexOf(focusedIn(root));
     pane.thought.replaceChildren(says, now, others, list);
-    if (data.what_if) pane.thought.append(make("p", "hint", "Choose one to hear the rest of that sentence."));
+    if (data.what_if) pane.thought.append(make("p", "hint", "Choose one to see the rest of that sentence."));
+    // Whoever stands on an alternative stands on that of the next word, or on the one beside what is said.
+    if (row >= 0) [list.children[row], list.children[row + 1], list.children[row - 1]].find(isButton)?.focus();
   }
 
   /** Draw attention another way, if there is one of this name. */
@@ -148,6 +158,14 @@ function createPlayer(root, hooks = {}) {
     for (const input of part("looks").querySelectorAll("input")) input.checked = input.value === look;
     draw();
     mark();
+  }
+
+  /** The look that stands so many places after the current one, as if somebody had chosen it. */
+  function chooseLook(by) {
+    const names = data.looks.map(([name]) => name);
+    const look = names[(names.indexOf(view.look) + by + names.length) % names.length];
+    lookAs(look);
+    hooks.looked?.(look);
   }
 
   function offerViews() {
@@ -195,7 +213,8 @@ function createPlayer(root, hooks = {}) {
     part("word").value = word + 1;
     fill(part("word"));
     part("word").setAttribute("aria-valuetext", `${panes[0].caption.steps[current(panes[0])].label}, ${word + 1}`);
-    part("place").textContent = `${word + 1} / ${count()}`;
+    part("place").replaceChildren(make("span", "unseen", `${panes[0].caption.steps[current(panes[0])].label}, `));
+    part("place").append(`${word + 1} / ${count()}`);
     part("previous").disabled = word === 0;
     part("next").disabled = word === count() - 1;
     part("colors-label").hidden = view.look === "spotlight";
@@ -217,6 +236,12 @@ function createPlayer(root, hooks = {}) {
     }
   }
 
+  /** Let the film strip fade at an edge behind which there is more of it. */
+  function fade({ strip }) {
+    strip.classList.toggle("more-before", strip.scrollLeft > 1);
+    strip.classList.toggle("more-after", strip.scrollLeft + strip.clientWidth < strip.scrollWidth - 1);
+  }
+
   function current(pane) {
     return Math.min(word, pane.caption.steps.length - 1);
   }
@@ -229,7 +254,7 @@ function createPlayer(root, hooks = {}) {
       if (!pane.photo) continue;
       pane.frames.forEach((frame, at) => {
         const canvas = frame.firstChild;
-        paint(canvas, pane.photo, pane.caption.steps[at], 1.5);
+        paint(canvas, pane.photo, pane.caption.steps[at], 1.5, view, data);
       });
     }
   }
@@ -241,65 +266,7 @@ function createPlayer(root, hooks = {}) {
     const height = Math.round((width * data.photo.height) / data.photo.width);
     if (pane.canvas.width !== width) pane.canvas.width = width;
     if (pane.canvas.height !== height) pane.canvas.height = height;
-    paint(pane.canvas, pane.photo, pane.caption.steps[current(pane)], Math.max(2, width / 320));
-  }
-
-  function paint(canvas, photo, step, line) {
-    const { width, height } = canvas;
-    const context = canvas.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.globalAlpha = 1;
-    context.drawImage(photo, 0, 0, width, height);
-    if (view.look === "contour") {
-      outline(context, step.outlines, width, height, line);
-      return;
-    }
-    context.globalAlpha = view.opacity;
-    context.drawImage(overlay(step), 0, 0, width, height);
-  }
-
-  /** The attention map as a small picture: in colours, or for the spotlight in black where the model did not look. */
-  function overlay(step) {
-    step.overlays ||= {};
-    const kind = view.look === "spotlight" ? "spotlight" : view.colors;
-    return (step.overlays[kind] ||= tint(step, kind === "spotlight" ? null : bytes(data.color_maps[kind].table)));
-  }
-
-  function tint(step, colors) {
-    const strength = bytes(step.map);
-    const side = Math.round(Math.sqrt(strength.length));
-    const canvas = make("canvas");
-    canvas.width = canvas.height = side;
-    const context = canvas.getContext("2d");
-    const image = context.createImageData(side, side);
-    strength.forEach((value, index) => {
-      if (colors) image.data.set(colors.subarray(3 * value, 3 * value + 3), 4 * index);
-      image.data[4 * index + 3] = colors ? 255 : 255 - value;
-    });
-    context.putImageData(image, 0, 0);
-    return canvas;
-  }
-
-  function outline(context, outlines, width, height, line) {
-    const path = new Path2D();
-    for (const points of outlines) {
-      path.moveTo(points[0] * width, points[1] * height);
-      for (let at = 2; at < points.length; at += 2) path.lineTo(points[at] * width, points[at + 1] * height);
-      path.closePath();
-    }
-    const outside = new Path2D(path);
-    outside.rect(0, 0, width, height);
-    context.globalAlpha = view.opacity * data.contour_shade;
-    context.fillStyle = "#000";
-    context.fill(outside, "evenodd");
-    context.globalAlpha = 1;
-    context.lineJoin = "round";
-    context.lineWidth = 2 * line;
-    context.strokeStyle = "rgba(0, 0, 0, 0.7)";
-    context.stroke(path);
-    context.lineWidth = line;
-    context.strokeStyle = data.color_maps[view.colors].line;
-    context.stroke(path);
+    paint(pane.canvas, pane.photo, pane.caption.steps[current(pane)], Math.max(2, width / 320), view, data);
   }
 
   // Playing
@@ -358,17 +325,24 @@ function createPlayer(root, hooks = {}) {
     draw();
   };
 
-  const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), " ": toggle };
-  const onKey = (event) => {
-    const action = keys[event.key];
-    if (!action || !data || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.composedPath()[0];
-    if (target.matches?.(event.key === " " ? USES_SPACE : USES_ARROWS)) return;
-    event.preventDefault();
-    action();
-  };
-  document.addEventListener("keydown", onKey);
-  const sizes = new ResizeObserver(() => panes.forEach(drawPicture));
+  const keys = listenToKeys((action) => {
+    if (!data) return;
+    const focused = focusedIn(root);
+    const moves = { previous: -1, next: 1, first: -count(), last: count() };
+    if (action in moves) step(moves[action]);
+    else if (action === "play") toggle();
+    else chooseLook(action === "nextLook" ? 1 : -1);
+    // A word that has the focus hands it on to the current one.
+    for (const pane of panes) {
+      for (const made of [pane.words, pane.frames]) if (made.includes(focused)) made[current(pane)].focus();
+    }
+  });
+  const sizes = new ResizeObserver(() => {
+    for (const pane of panes) {
+      drawPicture(pane);
+      fade(pane);
+    }
+  });
 
   return {
     show,
@@ -377,7 +351,7 @@ function createPlayer(root, hooks = {}) {
     close() {
       stop();
       sizes.disconnect();
-      document.removeEventListener("keydown", onKey);
+      keys.close();
     },
   };
 }
@@ -404,15 +378,14 @@ function help(text) {
   return button;
 }
 
+function isButton(element) {
+  return element?.tagName === "BUTTON";
+}
+
 function clamp(index, count) {
   return Math.min(Math.max(index, 0), count - 1);
 }
 
 function percent(share) {
   return share > 0 && share < 0.005 ? "<1%" : `${Math.round(100 * share)}%`;
-}
-
-/** The bytes that a base64 text stands for. */
-function bytes(text) {
-  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
