@@ -60,7 +60,7 @@ def measure_steps(page: Page) -> list[float]:
 def measure_widths(page: Page) -> list[float]:
     """Seconds from a key on the slider until a width never searched before is on the page.
 
-    Two widths may find the same caption, so that it is the address that tells: it is written after the caption.
+    Two widths may find the same caption, so the address shows which it is: it is written after the caption.
     """
     return [change_width(page, width) for width in (4, 3, 2, 1)]
 

@@ -3,7 +3,7 @@
     python -m benchmarks.epoch --data ../shared/flickr8k
 
 The reference's way (as in the best-known implementations): every caption is a row of the batch and encodes its photo
-anew; the features are projected for the attention at every step; all rows run to the end of the longest. Ours: cached
+again; the features are projected for the attention at every step; all rows run to the end of the longest. Ours: cached
 features, projected once a photo for all its captions; photos drop out as their captions end. Both do forward pass,
 backward pass and a step of Adam on as many captions; the time of caching, once for all epochs, is printed beside them.
 """

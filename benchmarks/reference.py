@@ -1,6 +1,6 @@
 """Captioning as the best-known implementations of the paper do it, to be run beside ours with the same weights.
 
-One photo at a time; its features are copied to every beam and projected for the attention anew at each step; sequences
+One photo at a time; its features are copied to every beam and projected for the attention again at each step; sequences
 and attention are grown by concatenation, and finished hypotheses are kept in Python lists.
 """
 

@@ -260,7 +260,7 @@ def main() -> int:
         # Who reads a pipe may close it when it has read enough.
         if not isinstance(error, BrokenPipeError):
             print(f"{error.filename or 'The output'} cannot be read or written ({error.strerror}).", file=sys.stderr)
-        # Python would try once more to write what is left, and complain.
+        # Python would try again to write what is left, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except KeyboardInterrupt:

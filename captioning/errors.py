@@ -1,4 +1,4 @@
-"""What a user did or has that stops the program, told in one sentence with the remedy."""
+"""What a user did or has that stops the program, in one sentence with the remedy."""
 
 # Of a name in a sentence: enough to know it by.
 LONGEST_SHOWN = 80

@@ -20,7 +20,7 @@ BLOCK = 2**20
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`: what the block writes there takes its place when the block is through.
+    """A temporary path beside `path`: what the block writes there takes its place when the block ends.
 
     If the block raises, what was at `path` stays as it was.
 

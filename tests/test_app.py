@@ -46,9 +46,9 @@ def test_opens_with_a_sample_already_captioned(start, captioner, photos):
     [caption] = player_data(app)["captions"]
     assert caption["text"] == expected.text
     assert [step["word"] for step in caption["steps"]] == [step.word for step in expected.steps]
-    for told, step in zip(caption["steps"], expected.steps, strict=True):
-        assert told["probability"] == pytest.approx(step.probability, abs=1e-5)
-        assert [word for word, *_ in told["alternatives"]] == [word for word, _ in step.alternatives]
+    for shown, step in zip(caption["steps"], expected.steps, strict=True):
+        assert shown["probability"] == pytest.approx(step.probability, abs=1e-5)
+        assert [word for word, *_ in shown["alternatives"]] == [word for word, _ in step.alternatives]
 
 
 def test_the_first_page_finds_everything_loaded(start, encoded, monkeypatch):
@@ -115,7 +115,7 @@ def test_the_address_brings_back_photo_width_look_and_view(start, captioner, pho
 
 def test_an_address_that_did_not_come_to_the_browser_is_written_again(start):
     app = start(beam="5")
-    # What a browser brings that was to be told of a width by a run that was cut short.
+    # What a browser sends that did not hear of a width because a run was cut short.
     app.query_params["beam"] = "4"
     app.run()
     assert app.slider(key="beam_size").value == 5

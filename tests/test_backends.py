@@ -346,10 +346,10 @@ def test_without_pytorch_a_checkpoint_with_graphs_captions_and_another_says_what
     )
     command = [sys.executable, "-c", script, DEFAULT_CHECKPOINT, without_graphs, photos / "coffee.jpg"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    caption, *told = run.stdout.splitlines()
+    caption, *notes = run.stdout.splitlines()
     assert caption == Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu")(photos / "coffee.jpg").text
-    assert len(told) == 3
-    for sentence, cause in zip(told, ("no graphs", "no graphs", "cuda"), strict=True):
+    assert len(notes) == 3
+    for sentence, cause in zip(notes, ("no graphs", "no graphs", "cuda"), strict=True):
         assert cause in sentence
         assert sentence.endswith("which is not installed: pip install -r requirements-train.txt.")
 

@@ -185,7 +185,7 @@ def test_a_step_that_is_taken_while_the_page_searches_stands_and_so_does_the_wid
         expect(page.locator(".sentence button").nth(width - 5)).to_have_attribute("aria-current", "step")
 
 
-def test_word_and_look_are_kept_from_view_to_view_and_another_photo_begins_anew(page):
+def test_word_and_look_are_kept_from_view_to_view_and_another_photo_begins_at_its_first_word(page):
     press(page, "ArrowRight")
     page.get_by_role("radio", name="Spotlight").check(force=True)
     expect(page).to_have_url(re.compile("look=spotlight.*#word=2$"))
@@ -473,7 +473,7 @@ def test_a_person_uploads_a_photo_and_moves_the_beam_width(page, captioner, phot
 
 
 @pytest.mark.parametrize("name", ["bad.jpg", "notes.txt"])
-def test_a_bad_upload_is_told_on_the_page_and_another_photo_still_works(page, tmp_path, name):
+def test_the_page_says_what_is_wrong_with_a_bad_upload_and_another_photo_still_works(page, tmp_path, name):
     bad = tmp_path / name
     bad.write_text("no photo at all")
     upload(page, bad)

@@ -136,7 +136,7 @@ def through(child: Child) -> float:
 
 
 def in_one_sentence(child: Child) -> str:
-    """How a child that was refused told what is wrong."""
+    """What a child that was refused said is wrong."""
     code, said = child.end()
     sentence = said.splitlines()[-1]
     assert code == 2, said

@@ -89,8 +89,8 @@ def test_the_players_data_has_what_the_search_found(captioner, scene):
     assert json.loads(json.dumps(data)) == data
     [caption] = data["captions"]
     assert caption["text"] == scene.caption.text
-    for told, step in zip(caption["steps"], scene.caption.steps, strict=True):
-        drawn = np.frombuffer(base64.b64decode(told["map"]), dtype=np.uint8).reshape(64, 64)
+    for shown, step in zip(caption["steps"], scene.caption.steps, strict=True):
+        drawn = np.frombuffer(base64.b64decode(shown["map"]), dtype=np.uint8).reshape(64, 64)
         np.testing.assert_array_equal(drawn, attention_map(step.attention))
     assert player_data("Astronaut", scene.photo, scene.panes)["id"] == data["id"]
     assert player_data("Other", scene.photo, scene.panes)["id"] != data["id"]

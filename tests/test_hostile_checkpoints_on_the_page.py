@@ -1,4 +1,4 @@
-"""The page goes on, whatever becomes of the checkpoints in its folder while it runs, and shows their texts as texts."""
+"""The page works on, whatever happens to the checkpoints in its folder, and shows their texts as texts."""
 
 import json
 import re

@@ -180,8 +180,8 @@ def write_million(folder: Path, layout: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layout", "told"), [("kaggle", "16"), ("published", "3"), ("twice", "photo199999.jpg")])
-def test_a_million_captions_are_read_in_time_and_memory(tmp_path, layout, told):
+@pytest.mark.parametrize(("layout", "reported"), [("kaggle", "16"), ("published", "3"), ("twice", "photo199999.jpg")])
+def test_a_million_captions_are_read_in_time_and_memory(tmp_path, layout, reported):
     write_million(tmp_path, layout)
     program = (
         "import sys; from captioning.data.datasets import *\n"
@@ -199,7 +199,7 @@ def test_a_million_captions_are_read_in_time_and_memory(tmp_path, layout, told):
     )
     assert time.monotonic() - started < SECONDS
     assert run.returncode == 0, run.stderr
-    assert told in run.stdout
+    assert reported in run.stdout
 
 
 @pytest.fixture

@@ -157,9 +157,9 @@ def test_the_command_captions_what_is_a_photo_and_tells_the_rest(hostile, run_ma
     code, out, err = run_main(main, "caption", "--beam-size", 1, *some)
     assert code == 2
     assert [line.split(":")[0] for line in out.splitlines()] == [str(path) for path, photo in some.items() if photo]
-    told = err.splitlines()
-    assert len(told) == sum(not photo for photo in some.values())
-    assert all(sentence.endswith(".") for sentence in told)
+    messages = err.splitlines()
+    assert len(messages) == sum(not photo for photo in some.values())
+    assert all(sentence.endswith(".") for sentence in messages)
 
 
 @pytest.mark.slow
@@ -170,17 +170,17 @@ def test_a_folder_of_them_is_captioned(hostile, run_main, tmp_path):
     assert code == 2
     named = [line.split(",")[0] for line in output.read_text().splitlines()[1:]]
     assert named == [path.name for path, photo in hostile.items() if photo]
-    told = [line for line in err.splitlines() if line.endswith(".") and ".jpg" in line]
-    assert len(told) == sum(not photo for photo in hostile.values())
+    messages = [line for line in err.splitlines() if line.endswith(".") and ".jpg" in line]
+    assert len(messages) == sum(not photo for photo in hostile.values())
 
 
 @pytest.mark.slow
 def test_the_app_shows_them_or_tells_why_not(hostile, start):
     app = start()
     for path, photo in list(hostile.items())[::2]:
-        told = errors(upload(app, path.name, path.read_bytes()))
-        assert len(told) == (not photo), path
-        assert all(message.endswith(".") for message in told)
+        messages = errors(upload(app, path.name, path.read_bytes()))
+        assert len(messages) == (not photo), path
+        assert all(message.endswith(".") for message in messages)
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_the_main_way_as_on_community_cloud(browser, captioner, photos, tmp_path
 
 
 def test_the_main_way_with_600_megabytes(browser, captioner, photos, tmp_path, monkeypatch):
-    """The largest photo is smaller then; one that is as large goes through, and one that is larger is told why."""
+    """The largest photo is smaller then, and one that is larger is refused with the reason."""
     sizes = {"fits.png": 16, "large.png": 18}
     for name, megapixels in sizes.items():
         Image.new("RGB", (1000, 1000 * megapixels), "gray").save(tmp_path / name)

@@ -1,6 +1,6 @@
 """The command line and the page without PyTorch: nothing of it is imported, and nothing of it need be installed.
 
-`.ci/run` runs this file and `test_main_way.py` once more in an environment that has `requirements-app.txt` alone.
+`.ci/run` runs this file and `test_main_way.py` again in an environment that has `requirements-app.txt` alone.
 """
 
 import csv

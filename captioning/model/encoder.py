@@ -154,5 +154,5 @@ def _load_packaged_weights(backbone: nn.Module, name: str) -> None:
     # The classifier's two tensors stand last in the file and are not part of the backbone.
     matched = dict(zip(state, weights, strict=False))
     if any(state[key].shape != tensor.shape for key, tensor in matched.items()):
-        raise CheckpointError(f"{path} does not hold the weights of {name}: install its package anew.")
+        raise CheckpointError(f"{path} does not hold the weights of {name}: install its package again.")
     backbone.load_state_dict(matched)

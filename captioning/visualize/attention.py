@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 LOOKS = {"heat": "Heat map", "spotlight": "Spotlight", "contour": "Contour"}
 # Matplotlib's, kept in a file: its import takes a quarter of a second. All are perceptually even, and colour-blind
-# viewers can tell their colours apart; the first is the default.
+# viewers can distinguish their colours; the first is the default.
 COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
 OPACITY = 0.6
 # A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
