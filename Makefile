@@ -1,5 +1,7 @@
 # make app    sets up .venv and starts the app; make app PHOTOS=folder shows a folder's photos
 # make test   sets up .venv and runs all tests
+# make test-quick  runs the tests of the code itself, in under two minutes on two cores: none that are marked slow, hostile
+#             (they attack files and kill processes) or browser
 # make lint   checks style and formatting
 # make test-app  sets up .venv-app with requirements-app.txt alone and runs the tests of what needs no PyTorch
 #
@@ -11,13 +13,16 @@ GPU ?= $(shell nvidia-smi --list-gpus 2>/dev/null)
 APP = $(VENV)/requirements$(if $(GPU),,-app).stamp
 DEV = $(VENV)/requirements-dev.stamp
 
-.PHONY: app test test-app lint
+.PHONY: app test test-quick test-app lint
 
 app: $(APP)
 	$(VENV)/bin/streamlit run app.py $(if $(PHOTOS),-- --photos "$(PHOTOS)")
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+
+test-quick: $(DEV)
+	$(VENV)/bin/python -m pytest -m "not slow and not hostile and not browser" --numprocesses auto --dist loadfile
 
 test-app:
 	$(MAKE) VENV=.venv-app .venv-app/requirements-app.stamp .venv-app/requirements-test.stamp

@@ -20,7 +20,7 @@ SETTLED = """() => !document.querySelector('[data-test-script-state="running"]')
   && document.getAnimations().every((animation) => animation.playState !== "running")"""
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 

@@ -359,6 +359,7 @@ def test_graphs_are_needed_in_one_sentence_where_a_provider_is_named(without_gra
         Captioner.from_checkpoint(without_graphs, "CPUExecutionProvider")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [1, 2, 5])
 def test_a_beam_wider_than_the_vocabulary_finds_what_there_is(tmp_path, pixels, words):
     path = tmp_path / "tiny.safetensors"

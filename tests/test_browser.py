@@ -37,7 +37,7 @@ RESIDENT_LIMIT = 1.5 * 1024**3
 SIZES = [(1366, 768), (1440, 900), (1920, 1080), (390, 844)]
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 

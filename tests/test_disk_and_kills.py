@@ -42,7 +42,7 @@ VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs over the green grass with
 # A state after every step, so that a kill costs no more than one.
 FLAGS = ["--stages", "1", "2", "--epochs", "2", "--stage2-epochs", "1", "--stage2-batch-size", "4"]
 FLAGS += ["--trained-blocks", "2", "--save-every", "0"]
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
@@ -265,7 +265,6 @@ def test_an_export_finds_its_disk_full(disk, photos, checkpoint, run_main):
     assert sorted(disk.iterdir()) == sorted([ballast, *outputs])
 
 
-@pytest.mark.slow
 def test_an_evaluation_whose_captions_find_no_room_still_tells_its_scores(disk, data, checkpoint, start):
     fill(disk, 0)
     flags = ["--data", data, "--checkpoint", checkpoint, "--beam-size", 1, "--results", disk / "results.json"]
@@ -290,7 +289,6 @@ def test_a_folder_run_finds_its_disk_full(disk, photos, checkpoint, rows, start,
     assert is_same(read_rows(output), rows)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("seen", "left"), [("lock", 0), ("stage1.ckpt", 0), ("stage1.ckpt", 10_000_000)])
 def test_a_training_finds_its_disk_full(disk, data, trained, start, seen, left):
     child = start(train, data, disk, "--stages", 1)
@@ -339,7 +337,6 @@ def test_a_read_only_disk_is_refused_and_what_is_on_it_is_read(disk, data, photo
     assert run_main(main, "caption", disk / "photos", *shared, "--output", disk.parent / "captions.csv")[0] == 0
 
 
-@pytest.mark.slow
 def test_processes_that_fill_one_cache_encode_each_photo_once(photos, features, tmp_path, start):
     children = [start(fill_cache, tmp_path / "cache", photos[:40]) for _ in range(3)]
     said = [child.end()[1] for child in children]
@@ -347,7 +344,6 @@ def test_processes_that_fill_one_cache_encode_each_photo_once(photos, features, 
     assert is_close(cached_features(tmp_path / "cache", tiny_model(), photos[:40], mirror=True), features)
 
 
-@pytest.mark.slow
 def test_a_process_that_waits_for_a_cache_goes_on_with_it_when_the_other_is_killed(photos, tmp_path, start):
     first = start(fill_cache, tmp_path / "cache", photos)
     while not any(np.load(path).any() for path in tmp_path.glob("cache/*/done.npy")):
@@ -363,7 +359,6 @@ def test_a_process_that_waits_for_a_cache_goes_on_with_it_when_the_other_is_kill
     assert is_close(cached_features(tmp_path / "cache", tiny_model(), photos, mirror=True), undisturbed)
 
 
-@pytest.mark.slow
 def test_trainings_at_once_share_a_cache_but_no_folder(data, trained, tmp_path, start):
     """Two in one folder and one beside them, all on one cache."""
     cache = ["--cache", tmp_path / "cache"]
@@ -377,7 +372,6 @@ def test_trainings_at_once_share_a_cache_but_no_folder(data, trained, tmp_path, 
         assert is_same_model(tmp_path / folder / "model.safetensors", trained[0] / "model.safetensors")
 
 
-@pytest.mark.slow
 def test_a_checkpoint_that_another_training_wrote_meanwhile_is_kept(data, tmp_path, start):
     output = tmp_path / "model.safetensors"
     child = start(train, data, tmp_path, "--stages", 1)
@@ -389,7 +383,6 @@ def test_a_checkpoint_that_another_training_wrote_meanwhile_is_kept(data, tmp_pa
     through(start(train, data, tmp_path, "--stages", 1, "--output", tmp_path / "other.safetensors"))
 
 
-@pytest.mark.slow
 def test_caching_killed_at_fifteen_moments(photos, features, tmp_path, start):
     seconds = through(start(fill_cache, tmp_path / "whole", photos[:40]))
     moments, killed = random.Random(1), 0
@@ -413,7 +406,6 @@ def check_cache(place: Path, features: np.ndarray) -> int:
     return done.sum()
 
 
-@pytest.mark.slow
 def test_checkpoint_writing_killed_at_fifteen_moments(tmp_path, start):
     path = tmp_path / "model.safetensors"
     save_tiny(path, 0)
@@ -428,7 +420,6 @@ def test_checkpoint_writing_killed_at_fifteen_moments(tmp_path, start):
     assert seed_of(path) == before + 1
 
 
-@pytest.mark.slow
 def test_training_killed_at_ten_moments_equals_one_that_was_not(data, trained, tmp_path, start):
     undisturbed, seconds = trained
     moments, killed, steps = random.Random(3), 0, {}
@@ -457,7 +448,6 @@ def check_run(folder: Path) -> dict[str, int]:
     return {path.stem: torch.load(path, weights_only=True)["global_step"] for path in folder.glob("stage*.ckpt")}
 
 
-@pytest.mark.slow
 def test_a_folder_run_killed_at_ten_moments(photos, checkpoint, rows, tmp_path, start):
     whole = tmp_path / "whole.csv"
     seconds = through(start(caption_photos, photos[0].parent, checkpoint, whole))

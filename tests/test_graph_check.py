@@ -1,12 +1,12 @@
 """The graph check gives every operator the shape that the runtime gives it, and bounds sizes that vary."""
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from captioning.graph_check import GraphTensor, check_graph
 from captioning.graph_check.operators import KINDS, MICROSOFT, RULES
+from captioning.inference.onnx_backend import open_session
 from tests.hostile_graphs import integers, node, numbers
 
 X = (2, 8, 6, 6)
@@ -107,7 +107,7 @@ def test_shapes_and_types_are_those_of_the_runtime(made: NodeProto, constants: d
         return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
     unknown = [ValueInfoProto(name=name) for name in made.output]
-    session = onnxruntime.InferenceSession(build(*unknown), providers=["CPUExecutionProvider"])
+    session = open_session(build(*unknown), {})
     arrays = dict(zip(made.output, session.run(None, {"x": np.ones(X, np.float32)}), strict=True))
 
     def check(**shapes: tuple[int, ...]) -> None:
@@ -173,7 +173,7 @@ def test_the_bound_of_a_size_that_varies_is_the_largest_that_occurs(lines: list[
     tensors = [tensor for tensor in TENSORS if tensor.name in used]
     graph = helper.make_graph(nodes, "graph", inputs, [output], tensors)
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = open_session(data, {})
     found = [
         session.run(None, {"x": np.ones((count, width), np.float32), "count": np.array([count])})[0].size
         for count in range(3, rows + 1)

@@ -33,6 +33,8 @@ from captioning.vocabulary import LONGEST_WORD, SPECIAL_TOKENS, Vocabulary
 from tests.browser import ROOT
 from tests.helpers import checkpoint_parts, forge, refused, tiny_model
 
+pytestmark = pytest.mark.hostile
+
 SECONDS = 5
 MEMORY = 2**30
 NAME = "hostile.safetensors"
@@ -191,14 +193,12 @@ def test_1050_bits_flipped_in_names_types_shapes_and_places(target):
     assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) == 0
 
 
-@pytest.mark.slow
 def test_80_bits_flipped_in_the_metadata(target):
     draw = random.Random(2)
     bits = draw.sample(range(64, 8 * target.tensors), 80)
     assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 80
 
 
-@pytest.mark.slow
 def test_60_bits_flipped_in_tensors(target):
     draw = random.Random(3)
     bits = draw.sample(range(8 * target.header, 8 * len(target.whole)), 60)
@@ -221,7 +221,6 @@ def test_400_other_lengths_of_file_and_header(target):
     assert count_loaded(target, cut + cut_header + longer + claims) == 0
 
 
-@pytest.mark.slow
 def test_150_places_of_tensors_swapped(target):
     """Two tensors of one type and size have each other's weights then, and those are what the file says."""
     draw = random.Random(6)
@@ -236,7 +235,6 @@ def test_150_places_of_tensors_swapped(target):
     assert 0 < count_loaded(target, mutations) < 150
 
 
-@pytest.mark.slow
 def test_90_bits_flipped_in_graphs(target):
     """What the graphs are is checked before ONNX Runtime sees them; what they compute is the file's to say."""
     draw, info = random.Random(9), read_info(target.path)
@@ -487,7 +485,6 @@ def inflated(header: bytes, name: str, size: int) -> tuple[bytes, int]:
     return len(written).to_bytes(8, "little") + written, 8 + len(written) + end + size
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("library", "sound"), [("PyTorch", {"photo", "graph"}), ("ONNX Runtime", {"layers"})])
 def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path, library, sound):
     """Each is loaded by a process of its own memory, and none takes long."""
@@ -524,7 +521,6 @@ def test_the_worst_files_take_less_than_a_gigabyte(target, parts, tmp_path, libr
 # Files that change, and the folder
 
 
-@pytest.mark.slow
 def test_a_file_that_is_replaced_again_and_again_is_one_or_the_other_or_refused(tmp_path):
     """As `mv` replaces it, whole, and as `cp` does: emptied first, and then written bit by bit."""
     versions = []

@@ -14,6 +14,8 @@ from captioning.vocabulary import SPECIAL_TOKENS
 from tests.helpers import checkpoint_parts, forge
 from tests.page import captions_of, errors, text_of
 
+pytestmark = pytest.mark.hostile
+
 
 def test_a_checkpoint_that_is_deleted_gives_way_to_another(start, checkpoint_folder, captioner):
     other = checkpoint_folder / "other.safetensors"

@@ -24,7 +24,7 @@ from captioning.training.stages import Schedule
 from tests.conftest import ROOT
 from tests.helpers import TINY, make_photos, refused
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 NAMES = [f"photo{number}.jpg" for number in range(16)]
 CAPTION = "A brown dog runs over the green grass with a ball ."
 LINES = 1_000_000
@@ -179,7 +179,6 @@ def write_million(folder: Path, layout: str) -> None:
         write_published(folder, captions, "\n".join([*listed, listed[-1]] if layout == "twice" else listed))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "reported"), [("kaggle", "16"), ("published", "3"), ("twice", "photo199999.jpg")])
 def test_a_million_captions_are_read_in_time_and_memory(tmp_path, layout, reported):
     write_million(tmp_path, layout)
@@ -212,7 +211,6 @@ def listed(tmp_path) -> CaptionDataset:
     return dataset
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [0, 2])
 def test_a_photo_that_vanishes_before_it_is_trained_on_is_told_by_its_name(listed, tmp_path, monkeypatch, blocks):
     """Both where its features are cached and where the encoder is trained too."""

@@ -23,6 +23,8 @@ from tests.browser import ROOT
 from tests.helpers import forge, refused, tiny_model
 from tests.hostile_graphs import model, node
 
+pytestmark = pytest.mark.hostile
+
 SECONDS = 5
 MEMORY = 2**30
 # Kinds of which all are refused; of the others some are harmless.
@@ -51,7 +53,6 @@ def read_graphs(info: CheckpointInfo, precision: str) -> list[bytes]:
     return [tensor.tobytes() for tensor in read_tensors(info, names).values()]
 
 
-@pytest.mark.slow
 def test_hostile_graphs_are_refused_or_run_within_bounds(checkpoint):
     command = [sys.executable, "-m", "tests.try_hostile_graphs", checkpoint]
     run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)

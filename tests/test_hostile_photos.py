@@ -17,6 +17,8 @@ from tests import hostile_photos
 from tests.browser import ROOT
 from tests.page import errors, upload
 
+pytestmark = pytest.mark.hostile
+
 SECONDS = 5
 MEMORY = 600 * 2**20
 
@@ -92,7 +94,6 @@ def test_bombs_are_refused_or_read_within_time():
     assert {"GIF, 2,000 frames", "TIFF, 200 pages", "PNG, a megabyte of text", "PNG, 1 × 60000"}.isdisjoint(refused)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("which", ["bombs", "largest"])
 def test_nothing_takes_more_memory_than_is_allowed(which, tmp_path):
     """In a process of its own, for the memory that this one has had at most says nothing of a photo."""
@@ -151,7 +152,6 @@ def hostile(sound, tmp_path_factory) -> dict[Path, bool]:
     return {path: is_photo(data) for path, data in zip(paths, inputs, strict=True)}
 
 
-@pytest.mark.slow
 def test_the_command_captions_what_is_a_photo_and_tells_the_rest(hostile, run_main):
     some = dict(list(hostile.items())[::3])
     code, out, err = run_main(main, "caption", "--beam-size", 1, *some)
@@ -162,7 +162,6 @@ def test_the_command_captions_what_is_a_photo_and_tells_the_rest(hostile, run_ma
     assert all(sentence.endswith(".") for sentence in messages)
 
 
-@pytest.mark.slow
 def test_a_folder_of_them_is_captioned(hostile, run_main, tmp_path):
     assert len(hostile) > 150
     output = tmp_path / "captions.csv"
@@ -174,7 +173,6 @@ def test_a_folder_of_them_is_captioned(hostile, run_main, tmp_path):
     assert len(messages) == sum(not photo for photo in hostile.values())
 
 
-@pytest.mark.slow
 def test_the_app_shows_them_or_tells_why_not(hostile, start):
     app = start()
     for path, photo in list(hostile.items())[::2]:
@@ -183,7 +181,6 @@ def test_the_app_shows_them_or_tells_why_not(hostile, start):
         assert all(message.endswith(".") for message in messages)
 
 
-@pytest.mark.slow
 def test_the_app_shows_an_upload_under_any_name(start, photos):
     app, photo = start(), (photos / "coffee.jpg").read_bytes()
     for name in hostile_photos.NAMES:

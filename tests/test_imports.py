@@ -96,7 +96,7 @@ def data(tmp_path_factory) -> Path:
         "caption FOLDER --output OUT.parquet",
         "export PHOTO --format gif -o OUT.gif",
         "export PHOTO --format html -o OUT.html",
-        "evaluate --data DATA --beam-size 1",
+        pytest.param("evaluate --data DATA --beam-size 1", marks=pytest.mark.slow),
     ],
 )
 def test_no_command_loads_pytorch(command, photos, data, tmp_path):

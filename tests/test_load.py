@@ -8,7 +8,7 @@ from benchmarks.soak import HABITS, soak
 from tests.browser import CHROMIUM
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 

@@ -26,7 +26,7 @@ from tests.browser import (
 )  # fmt: skip
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 

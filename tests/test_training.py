@@ -290,6 +290,7 @@ def test_the_learning_rate_finder_suggests_a_rate_and_draws_the_losses(data, tmp
     assert not list((tmp_path / "run").glob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_path, run_main):
     (tmp_path / "unknown.toml").write_text("colour = 3")
     (tmp_path / "broken.toml").write_text("epochs = = 3")

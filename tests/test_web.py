@@ -37,7 +37,7 @@ from tests.browser import (
 from tests.helpers import forge
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
 ]
 
