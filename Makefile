@@ -2,7 +2,7 @@
 # make test   sets up .venv and runs all tests
 # make test-quick  runs the tests of the code itself, in under two minutes on two cores: none that are marked slow, hostile
 #             (they attack files and kill processes) or browser
-# make lint   checks style and formatting
+# make lint   checks style, formatting and types
 # make test-app  sets up .venv-app with requirements-app.txt alone and runs the tests of what needs no PyTorch
 #
 # The app runs without PyTorch where there is no NVIDIA GPU; make app GPU=1 installs it all the same.
@@ -31,6 +31,7 @@ test-app:
 lint: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 # Modules are compiled when they are first imported: most never are, and would take a sixth of the app's environment.
 $(VENV)/%.stamp: %.txt $(wildcard requirements*.txt)

@@ -6,7 +6,6 @@ Measured are a step to the next word, and a change of the beam width, each until
 the width while somebody else uploads a photo of 64 megapixels. For the time to the first caption see benchmarks.start.
 """
 
-import argparse
 import re
 import tempfile
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.report import spread
+from benchmarks.report import spread, summarised
 from tests.browser import PATIENCE, launch, open_player, running_app, upload
 
 # Presses the right arrow key and waits until the player's canvas has other pixels and the screen has been drawn.
@@ -30,7 +29,7 @@ STEP = """canvas => new Promise((done) => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = summarised(__doc__)
     parser.add_argument("--runs", type=int, default=3, help="times that the app is started (default: %(default)s)")
     arguments = parser.parse_args()
     steps, widths, beside = [], [], []
@@ -67,7 +66,7 @@ def measure_widths(page: Page) -> list[float]:
 
 def change_width(page: Page, width: int) -> float:
     """Seconds until the page shows the next width, which is this one."""
-    now = int(re.search(r"beam=(\d+)", page.url)[1])
+    now = int(page.url.partition("beam=")[2].partition("&")[0])
     started = time.perf_counter()
     page.get_by_role("slider", name="Beam width").press("ArrowLeft" if width < now else "ArrowRight")
     page.wait_for_url(re.compile(f"beam={width}&"), wait_until="commit")

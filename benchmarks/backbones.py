@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -55,7 +56,8 @@ LONGEST = 160
 
 def try_backbone(name: str) -> str:
     """What came of a backbone: how far its features are from PyTorch's, or why there are none."""
-    size = timm.get_pretrained_cfg(name).input_size[-1]
+    pretrained: Any = timm.get_pretrained_cfg(name)
+    size = pretrained.input_size[-1]
     config = ModelConfig(name, size, neck_size=64, embedding_size=64, attention_size=64, decoder_size=64)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, size, size), dtype=np.uint8)
     torch.manual_seed(0)

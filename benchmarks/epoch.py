@@ -8,7 +8,6 @@ features, projected once a photo for all its captions; photos drop out as their 
 backward pass and a step of Adam on as many captions; the time of caching, once for all epochs, is printed beside them.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from benchmarks.reference import reference_attention
+from benchmarks.report import summarised
 from benchmarks.timing import HEAD, Row
 from captioning import DEFAULT_CHECKPOINT
 from captioning.data.batches import FeatureDataset, longest_captions, pad_collate
@@ -114,7 +114,7 @@ def measure(data: Path, count: int, repeats: int) -> tuple[Row, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = summarised(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=200, help="of the train split; both ways take as many")
     parser.add_argument("--repeats", type=int, default=3)

@@ -6,6 +6,7 @@ python -m benchmarks.growth
 import io
 import statistics
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from PIL import Image
 
@@ -18,7 +19,7 @@ ROUNDS = 7
 HEAD = "| what grows | milliseconds, whole way at beam 5 unless said |\n|---|---|"
 
 
-def growth(name: str, unit: str, sizes: Iterable, work: Callable[[object], Callable[[], object]]) -> str:
+def growth(name: str, unit: str, sizes: Iterable, work: Callable[[Any], Callable[[], object]]) -> str:
     """A line of the table: the median for each size."""
     times = in_turns({f"{size:g}": work(size) for size in sizes}, ROUNDS)
     medians = ", ".join(f"{size}: {statistics.median(taken) * 1000:,.1f}" for size, taken in times.items())

@@ -3,9 +3,9 @@
 python -m benchmarks.precision --data ../shared/flickr8k
 """
 
-import argparse
 from pathlib import Path
 
+from benchmarks.report import summarised
 from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions
 from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
@@ -28,6 +28,6 @@ def measure(data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = summarised(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     print(HEAD, *measure(parser.parse_args().data), sep="\n")

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -64,7 +64,9 @@ class Worker:
         command = [sys.executable, "-P", str(ROOT / "benchmarks" / "sides.py"), side]
         environment = os.environ | {"PYTHONPATH": str(checkout)}
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, cwd=checkout, env=environment, stdin=pipe, stdout=pipe, text=True)
+        self._process: Any = subprocess.Popen(
+            command, cwd=checkout, env=environment, stdin=pipe, stdout=pipe, text=True
+        )
 
     def __enter__(self) -> "Worker":
         # While it loads its model it would take time from others.

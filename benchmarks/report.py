@@ -50,9 +50,14 @@ def ratios(others: Iterable[float], ours: Iterable[float]) -> str:
     return f"{spread([other / our for other, our in zip(others, ours, strict=True)], 2)} ×"
 
 
-def parser_of(description: str) -> argparse.ArgumentParser:
+def summarised(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the first line of a module's docstring as its description."""
+    return argparse.ArgumentParser(description=(description or "").split("\n")[0])
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
     """The arguments that all comparisons with a baseline take."""
-    parser = argparse.ArgumentParser(description=description.split("\n")[0])
+    parser = summarised(description)
     parser.add_argument("--data", type=_path, required=True, help="the folder of Flickr8k")
     parser.add_argument("--baseline", type=_path, required=True, help="a checkout of the commit to compare with")
     return parser

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 WIDTH = 5
 # The size of the reference's photos, and to what it enlarges their feature grid.
@@ -90,7 +91,7 @@ def vit_gpt2() -> Side:
     from benchmarks.vit_gpt2 import build
 
     model = build()
-    tokens = dict.fromkeys(("bos_token_id", "pad_token_id", "eos_token_id"), model.config.decoder.eos_token_id)
+    tokens: Any = dict.fromkeys(("bos_token_id", "pad_token_id", "eos_token_id"), model.config.decoder.eos_token_id)
     return _pretrained(model, ViTImageProcessor(), **tokens)
 
 

@@ -9,7 +9,6 @@ model gives for that photo and width alone.
 Resident memory is that of the server's process.
 """
 
-import argparse
 import asyncio
 import json
 import random
@@ -26,7 +25,7 @@ from PIL import Image
 from playwright.async_api import Browser, Download, Error, Page, async_playwright, expect
 
 from benchmarks.processes import MEGABYTE
-from benchmarks.report import Finding
+from benchmarks.report import Finding, summarised
 from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.page.gallery import sample_photos
 from captioning.visualize.export import FORMATS
@@ -196,7 +195,7 @@ class Person:
         await self.page.get_by_role("radio", name="Upload").click()
         await self.page.locator('[data-testid="stFileUploaderDropzoneInput"]').set_input_files(path)
 
-    def _compare(self, after: str, caption: str) -> None:
+    def _compare(self, after: str, caption: str | None) -> None:
         if caption != self.photos.caption(self.photo, self.width):
             self.report.wrong.append(f"after {after}: {self.photo} at width {self.width} is said to be {caption!r}")
 
@@ -262,7 +261,7 @@ def measure(people: int, seconds: float) -> list[Finding]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = summarised(__doc__)
     parser.add_argument("--people", type=int, default=PEOPLE, help="at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=120, help="default: %(default)s")
     arguments = parser.parse_args()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -27,7 +28,8 @@ class VitGpt2:
     """The two graphs, in sessions with the runtime's defaults."""
 
     def __init__(self, encoder: Path, step: Path):
-        self._encoder, self._step = (onnxruntime.InferenceSession(path) for path in (encoder, step))
+        self._encoder: Any = onnxruntime.InferenceSession(encoder)
+        self._step: Any = onnxruntime.InferenceSession(step)
         _, _, self._heads, _, self._head_size = self._encoder.get_outputs()[0].shape
 
     def caption(self, photo: Path, beams: int, steps: int) -> np.ndarray:
@@ -54,11 +56,12 @@ def load() -> VitGpt2:
     return VitGpt2(*paths)
 
 
-def build():
+def build() -> Any:
     """The model of the transformers library."""
     from transformers import GPT2Config, VisionEncoderDecoderConfig, VisionEncoderDecoderModel, ViTConfig
 
-    decoder = GPT2Config(is_decoder=True, add_cross_attention=True)
+    decoder = GPT2Config(add_cross_attention=True)
+    decoder.is_decoder = True
     return VisionEncoderDecoderModel(VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(), decoder))
 
 
@@ -98,7 +101,8 @@ def export() -> None:
             # What the encoder gave is in the cache; that there is something makes the layers look there.
             nothing = seen.new_zeros(1, seen.shape[3], 1)
             found = self.decoder(tokens, cache=cache, encoder_hidden_states=nothing, use_cache=True)
-            kept = [tensor for layer in cache.self_attention_cache.layers for tensor in (layer.keys, layer.values)]
+            layers: Any = cache.self_attention_cache.layers
+            kept = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
             return found.logits[:, -1].log_softmax(dim=-1), torch.stack(kept)
 
     encoder, step = Encoder().eval(), Step().eval()

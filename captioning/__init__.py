@@ -8,6 +8,7 @@ print(caption.text)
 import os
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 # Threads of PyTorch that have nothing to do sleep instead of spinning, which would take the cores from all others. Read
 # when PyTorch is loaded; what the user has set stays.
@@ -33,10 +34,10 @@ _HOMES = {
     "Step": "inference.caption",
     "open_image": "images",
 }
-__all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", *_HOMES]
+__all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     defaults = SearchOptions()
 
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
     shared.add_argument(
         "--length-penalty",
@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto, cpu, cuda, mps, or a provider of ONNX Runtime by its name (default: %(default)s)",
     )
-    printed = argparse.ArgumentParser(add_help=False)
+    printed = Parser(add_help=False)
     printed.add_argument("--json", action="store_true", help="print JSON")
 
     caption = commands.add_parser("caption", parents=[shared, printed], help="caption photos, or a folder of them")

@@ -15,8 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from safetensors.numpy import save
@@ -238,7 +238,7 @@ def list_checkpoints(folder: Path | str) -> list[Path]:
 
 
 @contextmanager
-def _opened(version: Version) -> Iterator[BinaryIO]:
+def _opened(version: Version) -> Iterator[BufferedReader]:
     try:
         with version.path.open("rb") as file:
             yield file
@@ -246,7 +246,7 @@ def _opened(version: Version) -> Iterator[BinaryIO]:
         raise damaged(version.path, f"it is not a whole safetensors file ({shown(error)})") from None
 
 
-def _read_header(version: Version, file: BinaryIO) -> tuple[dict, dict[str, StoredTensor]]:
+def _read_header(version: Version, file: BufferedReader) -> tuple[dict, dict[str, StoredTensor]]:
     """The metadata, and each tensor's type, shape and place."""
     length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER:

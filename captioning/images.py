@@ -158,7 +158,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     photo = _averaged(image)
     photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=None)
     long = len(image.info.get("exif", b"")) > MAX_EXIF_BYTES
-    turn = None if long else _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    turn = None if long else _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     if turn is not None:
         photo = photo.transpose(turn)
     return _on_white(_from_deep_gray(photo, mode) if photo.mode in ("I", "F") else photo)

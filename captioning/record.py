@@ -48,7 +48,7 @@ def _check(value: object, shape: _Shape, place: str) -> None:
     if isinstance(shape, dict):
         _check_names(value, shape, place)
     elif isinstance(shape, list):
-        _check_list(value, *shape, place)
+        _check_list(value, shape[0], shape[1], place)
     elif type(value) not in (shape if isinstance(shape, tuple) else (shape,)):
         raise ValueError(f"{place} cannot be of type {type(value).__name__}")
     elif type(value) is int and abs(value) > LARGEST_INTEGER:

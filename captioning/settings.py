@@ -64,7 +64,7 @@ class Setting:
             phrase += f", {' and '.join(limits)}"
         return f"{phrase}, or none" if self.optional else phrase
 
-    def read(self, given: object) -> object:
+    def read(self, given: Any) -> Any:
         """A value from a flag's text, or from a file; one of several.
 
         Raises:
@@ -80,7 +80,7 @@ class Setting:
             raise ValueError(f"must be {self.expected}, not {shown(given)}")
         return value
 
-    def check(self, value: object) -> None:
+    def check(self, value: Any) -> None:
         """Check the value that a field has.
 
         Raises:
@@ -94,7 +94,7 @@ class Setting:
             if not self._is_valid(each):
                 raise ValueError(f"{self.name} must be {self.expected}, not {shown(repr(each))}")
 
-    def _is_valid(self, value: object) -> bool:
+    def _is_valid(self, value: Any) -> bool:
         if value is None:
             return self.optional
         if self.kind is Path:

@@ -10,9 +10,10 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
-from playwright.sync_api import Browser, Locator, Page, Playwright
+from playwright.sync_api import Browser, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -110,7 +111,7 @@ def wait_for_picture(page: Page) -> None:
     )
 
 
-def in_gallery(page: Page, title: str) -> Locator:
+def in_gallery(page: Any, title: str) -> Any:
     """A photo of the gallery, to be clicked; of a page of either of Playwright's interfaces."""
     return page.get_by_role("radiogroup", name="Photo of the gallery").get_by_role("radio", name=title, exact=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import captioning
 from captioning.batch.find import Failure
@@ -53,6 +54,7 @@ def caption_with_ray(
     try:
         import ray
         from ray.data import ActorPoolStrategy, DataContext
+        from ray.exceptions import RayError
     except ImportError:
         raise CaptioningError("Ray is not installed: pip install -r requirements-ray.txt.") from None
     job = replace(job, folder=job.folder.resolve(), checkpoint=job.checkpoint.resolve())
@@ -70,9 +72,10 @@ def caption_with_ray(
             compute=ActorPoolStrategy(size=workers or int(ray.cluster_resources().get("CPU", 1))),
             num_cpus=1,
         )
-        for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield [_result(**columns) for columns in batch.to_pylist()]
-    except ray.exceptions.RayError as error:
+        tables: Any = results.iter_batches(batch_size=None, batch_format="pyarrow")
+        for table in tables:
+            yield [_result(**columns) for columns in table.to_pylist()]
+    except RayError as error:
         raise CaptioningError(f"Ray gave up ({type(error).__name__}): the same command continues from there.") from None
     finally:
         ray.shutdown()
@@ -95,5 +98,5 @@ def _start(ray: ModuleType, workers: int | None, address: str | None) -> None:
         ) from None
 
 
-def _result(photo: str, caption: str | None, log_probability: float | None, reason: str | None) -> Result:
+def _result(photo: str, caption: Any, log_probability: Any, reason: str | None) -> Result:
     return Row(photo, caption, log_probability) if reason is None else Failure(photo, reason)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -91,7 +91,8 @@ class PhotoDataset(Dataset):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if self.smallest_crop < 1:
-                top, left, height, width = RandomResizedCrop.get_params(photo, [self.smallest_crop, 1.0], [0.9, 1.1])
+                crop: Any = photo  # torchvision takes Pillow's images too, which its types do not say.
+                top, left, height, width = RandomResizedCrop.get_params(crop, [self.smallest_crop, 1.0], [0.9, 1.1])
                 photo = photo.crop((left, top, left + width, top + height))
             mirrored = self.may_mirror[index] and torch.rand(()) < 0.5
         pixels = torch.from_numpy(to_pixels(photo, self.image_size))
@@ -130,10 +131,11 @@ class ResumableLoader(DataLoader):
     def __init__(self, dataset: Dataset, batch_size: int, sampler: SortishSampler):
         # A generator of its own: a loader draws a number when it is made, and a resumed run makes it at another moment.
         super().__init__(dataset, batch_size, sampler=sampler, collate_fn=pad_collate, generator=torch.Generator())
+        self._order, self._size = sampler, batch_size
         self.done = 0
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.sampler.epoch, "done": self.done}
+        return {"epoch": self._order.epoch, "done": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.sampler.start_at(state["epoch"], state["done"] * self.batch_size)
+        self._order.start_at(state["epoch"], state["done"] * self._size)

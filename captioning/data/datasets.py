@@ -178,7 +178,7 @@ def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: d
     places = [place for place in (photos / folder for folder in _PHOTO_FOLDERS) if place.is_dir()]
     files = {photo: _find_photo(places, photo) for photo in {*listed, *captions}}
     usable = {
-        split: [Example(files[photo], spoken[photo]) for photo in names if files[photo] and spoken.get(photo)]
+        split: [Example(file, spoken[photo]) for photo in names if (file := files[photo]) and spoken.get(photo)]
         for split, names in splits.items()
     }
     if not any(usable.values()):

@@ -4,6 +4,7 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -76,14 +77,14 @@ def _is_complete(place: Path) -> bool:
     return done.is_file() and bool(_load(done, "r").all())
 
 
-def _load(path: Path, mode: str) -> np.ndarray:
+def _load(path: Path, mode: Literal["r", "r+"]) -> np.memmap:
     try:
         return np.load(path, mmap_mode=mode)
     except (EOFError, ValueError):
         raise DatasetError(f"{path} in the feature cache is damaged: delete its folder.") from None
 
 
-def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.ndarray, np.ndarray]:
+def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.memmap, np.memmap]:
     """The features and, for each photo, whether they are there; made empty under temporary names at first."""
     features, done = place / "features.npy", place / "done.npy"
     # `done` is made last, so that it stands for both.
@@ -101,7 +102,7 @@ def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
         reserve(temporary)
 
 
-def _fill(model: CaptioningModel, photos: list[Path], features: np.ndarray, done: np.ndarray) -> None:
+def _fill(model: CaptioningModel, photos: list[Path], features: np.memmap, done: np.memmap) -> None:
     missing = np.flatnonzero(done == 0)
     device = next(model.parameters()).device
     size, views = model.config.image_size, features.shape[1]

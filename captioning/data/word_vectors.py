@@ -42,6 +42,6 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, seed: int) -> tuple[np
     known = np.stack(list(found.values()))
     if not np.isfinite(known).all():
         raise DatasetError(f"{path} holds numbers that are not finite: download it again.")
-    drawn = np.random.default_rng(seed).normal(known.mean(axis=0), known.std(axis=0), (len(vocabulary), size))
+    drawn = np.random.default_rng(seed).normal(known.mean(axis=0), known.std(axis=0), (len(vocabulary), known.shape[1]))
     drawn[list(found)] = known
     return drawn.astype(np.float32), len(found)

@@ -71,7 +71,7 @@ def gender_confusions(captions: Captions, references: References) -> dict[str, f
     Returns:
         `women`, `women_called_men`, `men` and `men_called_women`, numbers of photos.
     """
-    counts = dict.fromkeys(("women", "women_called_men", "men", "men_called_women"), 0)
+    counts: dict[str, float] = dict.fromkeys(("women", "women_called_men", "men", "men_called_women"), 0)
     for caption, group in zip(captions, references, strict=True):
         for (name, shown), (other_name, other) in permutations((("women", WOMEN), ("men", MEN))):
             if sum(not shown.isdisjoint(reference) for reference in group) > 1 and all(map(other.isdisjoint, group)):

@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Collection, Sequence
 from itertools import dropwhile, pairwise
+from typing import Any
 
 import numpy as np
 from nltk.translate.bleu_score import corpus_bleu
@@ -36,7 +37,8 @@ def bleu(captions: Captions, references: References) -> list[float]:
     with warnings.catch_warnings():
         # NLTK warns where no four words in a row agree; the score of 0 says as much.
         warnings.simplefilter("ignore")
-        return [100 * float(score) for score in corpus_bleu(references, captions, _WEIGHTS)]
+        scores: Any = corpus_bleu(references, captions, _WEIGHTS)
+    return [100 * float(score) for score in scores]
 
 
 def cider(captions: Captions, references: References) -> float:
@@ -86,7 +88,7 @@ def _meteor(wanted: dict[int, list[str]], found: dict[int, list[str]]) -> dict[s
     """METEOR; nothing where what is called Java does not run."""
     from pycocoevalcap.meteor.meteor import Meteor
 
-    scorer = Meteor()
+    scorer: Any = Meteor()
     try:
         return {"meteor": 100 * float(scorer.compute_score(wanted, found)[0])}
     except BaseException as error:
@@ -121,10 +123,10 @@ def _lacks_noun(words: Sequence[str]) -> bool:
     return bool(before) and before[0] in _ARTICLES
 
 
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+def rank_correlation(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
     """Spearman's, from -1 to 1; equal values share their mean rank. 0 where all values of a side are equal."""
-    ranks = [_ranks(np.asarray(values)) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(each) for each in ranks) else 0.0
+    one, other = (_ranks(np.asarray(values)) for values in (first, second))
+    return float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) and np.ptp(other) else 0.0
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -54,8 +54,9 @@ def multiply(a: Tensor, b: Tensor) -> Made:
 
 def modulo(a: Tensor, b: Tensor, *, fmod: int = 0) -> Made:
     # Of sizes that vary it is not the largest that leaves the largest rest.
-    exact = not fmod and a.value and b.value and a.shape == b.shape and not varies(*a.value, *b.value)
-    value = tuple(x % y for x, y in zip(a.value, b.value, strict=True)) if exact else None
+    value = None
+    if not fmod and a.value and b.value and a.shape == b.shape and not varies(*a.value, *b.value):
+        value = tuple(x % y for x, y in zip(a.value, b.value, strict=True))
     return Made(elementwise(a, b).shapes, value=value)
 
 

@@ -1,6 +1,7 @@
 """Rules of the operators that make and move numbers; see `operators.py`."""
 
 from collections.abc import Sequence
+from itertools import chain
 from math import prod
 
 from onnx import TensorProto
@@ -8,6 +9,7 @@ from onnx import TensorProto
 from captioning.graph_check.sizes import (
     MAX_KNOWN,
     Made,
+    NodeError,
     Tensor,
     broadcast,
     derived,
@@ -26,6 +28,8 @@ ZERO = Tensor(TensorProto.FLOAT, (1,))
 
 def constant(*, value: Tensor | None = None, value_ints: tuple[int, ...] | None = None) -> Made:
     if value is None:
+        if value_ints is None:
+            raise NodeError("has no value")
         value = Tensor(TensorProto.INT64, (len(value_ints),), tuple(value_ints[:MAX_KNOWN]))
         require(value.elements <= MAX_KNOWN, "is too large")
     return Made([value.shape], kind=value.kind, value=value.value)
@@ -61,7 +65,7 @@ def transpose(x: Tensor, *, perm: Sequence[int] = ()) -> Made:
 def reshape(x: Tensor, shape: Tensor, *, allowzero: int = 0) -> Made:
     sizes = known(shape)
     # Unless `allowzero` is set, 0 stands for the input's size, and a size that varies may be 0.
-    require(allowzero or not varies(*sizes), "takes a shape that varies")
+    require(allowzero != 0 or not varies(*sizes), "takes a shape that varies")
     sizes = [x.shape[axis] if size == 0 else size for axis, size in enumerate(sizes)]
     if -1 in sizes:
         # The most that is left: sizes that vary are at least 1.
@@ -97,9 +101,9 @@ def concatenate(*tensors: Tensor, axis: int) -> Made:
     axis = find_axis(axis, len(tensors[0].shape))
     columns = list(zip(*(tensor.shape for tensor in tensors), strict=True))
     shape = [derived(sum(c), *c) if place == axis else join(*c) for place, c in enumerate(columns)]
-    values = [tensor.value for tensor in tensors]
-    whole = len(shape) == 1 and shape[0] <= MAX_KNOWN and None not in values
-    return Made([tuple(shape)], value=sum(values, ()) if whole else None)
+    values = [tensor.value for tensor in tensors if tensor.value is not None]
+    whole = len(shape) == 1 and shape[0] <= MAX_KNOWN and len(values) == len(tensors)
+    return Made([tuple(shape)], value=tuple(chain.from_iterable(values)) if whole else None)
 
 
 def split(x: Tensor, parts: Tensor | None = None, *, axis: int = 0, num_outputs: int = 0) -> Made:
@@ -131,8 +135,9 @@ def cut(x: Tensor, starts: Tensor, ends: Tensor, axes: Tensor | None = None, ste
 
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Made:
     axis = find_axis(axis, len(x.shape))
-    found = len(x.shape) == 1 and x.value is not None and indices.value is not None
-    value = tuple(x.value[index] for index in fixed(indices)) if found else None
+    value = None
+    if len(x.shape) == 1 and x.value is not None and indices.value is not None:
+        value = tuple(x.value[index] for index in fixed(indices))
     return Made([(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])], value=value)
 
 

@@ -15,9 +15,9 @@ from onnx.defs import OpSchema, SchemaError, get_schema
 
 from captioning.errors import shown
 from captioning.graph_check import arithmetic, layout
-from captioning.graph_check.sizes import Made, Tensor, require
+from captioning.graph_check.sizes import Made, NodeError, Tensor, require
 
-KINDS = {
+KINDS: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.INT8: "int8",
     TensorProto.UINT8: "uint8",
@@ -127,7 +127,8 @@ class Operator:
         for place, shape in enumerate(made.shapes):
             name, allowed = self.outputs[min(place, len(self.outputs) - 1)]
             kind = kinds.get(name) or (next(iter(allowed)) if len(allowed) == 1 else made.kind)
-            require(kind in allowed, "makes an unknown type")
+            if kind is None or kind not in allowed:
+                raise NodeError("makes an unknown type")
             tensors.append(Tensor(kind, tuple(shape), made.value))
         return tensors, made.inner
 
@@ -149,8 +150,13 @@ def find_operator(domain: str, name: str, version: int) -> Operator:
         rule,
         [(formal.type_str, _kinds(formal), formal.option == optional) for formal in schema.inputs],
         [(formal.type_str, _kinds(formal)) for formal in schema.outputs],
-        {name: attribute.type.value for name, attribute in schema.attributes.items()},
+        {name: _number(attribute.type) for name, attribute in schema.attributes.items()},
     )
+
+
+def _number(kind: Any) -> int:
+    """The `AttributeProto.AttributeType` of an attribute's type; onnx declares no `value` of it."""
+    return kind.value
 
 
 def _kinds(formal: OpSchema.FormalParameter) -> set[int]:

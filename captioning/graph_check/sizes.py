@@ -71,14 +71,16 @@ def derived(size: int, *origins: int) -> int:
 
 def known(tensor: Tensor) -> tuple:
     """The elements of a vector or scalar."""
-    require(tensor.value is not None and len(tensor.shape) <= 1, "takes a shape or axes that are not known in advance")
+    if tensor.value is None or len(tensor.shape) > 1:
+        raise NodeError("takes a shape or axes that are not known in advance")
     return tensor.value
 
 
 def fixed(tensor: Tensor) -> tuple:
     """The elements of a vector or scalar that are the same in every run."""
-    require(not varies(*known(tensor)), "takes a shape or axes that vary")
-    return tensor.value
+    elements = known(tensor)
+    require(not varies(*elements), "takes a shape or axes that vary")
+    return elements
 
 
 def find_axis(axis: int, rank: int) -> int:

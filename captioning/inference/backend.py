@@ -47,6 +47,7 @@ class Backend(Protocol):
 
     def encode(self, pixels: np.ndarray) -> list[EncodedPhoto]:
         """Run the encoder once on uint8 pixels (B, 3, S, S)."""
+        ...
 
     def step(
         self,
@@ -67,3 +68,4 @@ class Backend(Protocol):
             wanted: for each photo (rows, W), tokens whose log-probabilities are asked for.
             count: how many of the most likely next tokens are asked for; C is V if that is less.
         """
+        ...

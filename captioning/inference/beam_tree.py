@@ -53,11 +53,11 @@ class BeamTree:
 
     def prefix(self, step: int, index: int) -> tuple[str, ...]:
         """The words of a candidate, from the first on."""
-        words = []
-        while index is not None:
-            candidate = self.steps[step][index]
+        words, place = [], index
+        while place is not None:
+            candidate = self.steps[step][place]
             words.append(candidate.word)
-            step, index = step - 1, candidate.parent
+            step, place = step - 1, candidate.parent
         return tuple(reversed(words))
 
 

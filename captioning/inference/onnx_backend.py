@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -29,7 +30,9 @@ class OnnxBackend:
     """
 
     def __init__(self, encoder: onnxruntime.InferenceSession, step: onnxruntime.InferenceSession):
-        self._encoder, self._step = encoder, step
+        # Of any type, for ONNX Runtime declares sparse tensors as results too.
+        self._encoder: Any = encoder
+        self._step: Any = step
         rows, columns, _ = self._encoder.get_outputs()[0].shape
         self.grid = (rows, columns)
 
@@ -53,7 +56,7 @@ class OnnxBackend:
         found = [self._step_photo(*rows, count) for rows in zip(photos, states, parents, tokens, wanted, strict=True)]
         attention, after, values, candidates, asked = zip(*found, strict=True)
         results = (
-            np.concatenate(each) if len(each) > 1 else each[0] for each in (attention, values, candidates, asked)
+            each[0] if len(each) == 1 else np.concatenate(each) for each in (attention, values, candidates, asked)
         )
         attention, values, candidates, asked = results
         return Predictions(attention, list(after), values, candidates, asked)

@@ -75,10 +75,14 @@ class Trace:
     def __init__(self, steps: list[Step], photo_count: int, options: SearchOptions):
         self.photo_count, self.options = photo_count, options
         self.photos = np.concatenate([step.photos.repeat(step.tokens.shape[1]) for step in steps])
-        for name in ("tokens", "scores", "log_probabilities", "ended", "alive"):
-            setattr(self, name, np.concatenate([getattr(step, name).ravel() for step in steps]))
-        for name in ("alternative_tokens", "alternative_log_probabilities", "attention"):
-            setattr(self, f"_{name}", np.concatenate([getattr(step, name) for step in steps]))
+        self.tokens = np.concatenate([step.tokens.ravel() for step in steps])
+        self.scores = np.concatenate([step.scores.ravel() for step in steps])
+        self.log_probabilities = np.concatenate([step.log_probabilities.ravel() for step in steps])
+        self.ended = np.concatenate([step.ended.ravel() for step in steps])
+        self.alive = np.concatenate([step.alive.ravel() for step in steps])
+        self._attention = np.concatenate([step.attention for step in steps])
+        self._alternative_tokens = np.concatenate([step.alternative_tokens for step in steps])
+        self._alternative_log_probabilities = np.concatenate([step.alternative_log_probabilities for step in steps])
         self.steps = np.repeat(np.arange(len(steps)), [step.tokens.size for step in steps])
         self.final = self.ended | (self.alive & (self.steps == options.max_steps - 1))
         self._rows = _joined([step.rows.ravel() for step in steps], [len(step.attention) for step in steps])
@@ -101,7 +105,7 @@ class Trace:
     def hypotheses(self) -> list[list[Hypothesis]]:
         """The final hypotheses of every photo, best first."""
         results: list[list[Hypothesis]] = [[] for _ in range(self.photo_count)]
-        for candidate in np.flatnonzero(self.final):
+        for candidate in np.flatnonzero(self.final).tolist():
             results[self.photos[candidate]].append(self._hypothesis(candidate))
         for found in results:
             found.sort(key=lambda hypothesis: -hypothesis.score)

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterable
 from copy import deepcopy
+from typing import Any
 
 import timm
 import torch
@@ -37,9 +38,13 @@ class ImageEncoder(nn.Module):
         CheckpointError: timm does not know the backbone, its weights cannot be had, or it gives no feature grid.
     """
 
+    _mean: torch.Tensor
+    _std: torch.Tensor
+
     def __init__(self, name: str, image_size: int, *, pretrained: bool = False):
         super().__init__()
-        self.backbone = _create_backbone(name, pretrained)
+        # Of any type, for timm's backbones have methods that modules have not.
+        self.backbone: Any = _create_backbone(name, pretrained)
         self._image_size = image_size
         settings = self.backbone.pretrained_cfg
         for scale in ("mean", "std"):

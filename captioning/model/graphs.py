@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from typing import Any
 
 import numpy as np
 import onnx
@@ -80,7 +81,7 @@ class StepGraph(nn.Module):
         continued = AttendedState(attended.attention, attended.context.index_select(1, parents), before)
         state = self.decoder.advance(continued, tokens.unsqueeze(0))
         log_probabilities = speakable_log_probabilities(self.decoder.predict(state.hidden[0]), tokens)
-        size = count.clamp(max=log_probabilities.shape[1]).item()
+        size: Any = count.clamp(max=log_probabilities.shape[1]).item()
         torch._check(size >= 1)
         torch._check(size <= log_probabilities.shape[1])
         best = log_probabilities.topk(size)
@@ -194,6 +195,7 @@ def _export(
             output_names=list(outputs),
             dynamic_shapes=shapes,
         )
+    assert program is not None
     # Small constants alone: weights stay as they are in the model, for the runtime to fold.
     optimizer.fold_constants(
         program.model,

@@ -61,7 +61,7 @@ def save_model(
         CheckpointError: it cannot be written there.
     """
     tensors = {name: as_stored(tensor) for name, tensor in model.state_dict().items()}
-    write_checkpoint(path, model.config, vocabulary, training, tensors | (graphs or {}))
+    write_checkpoint(path, model.config, vocabulary, training, {**tensors, **(graphs or {})})
 
 
 def load_model(path: Path | str) -> tuple[CaptioningModel, CheckpointInfo]:

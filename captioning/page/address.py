@@ -16,7 +16,8 @@ def apply_address(library: Library) -> None:
     """Set the page to its address when it is opened or the browser goes back; note what the page cannot show."""
     state, asked = st.session_state, st.query_params.to_dict()
     # Any other run may still bring the address from before the last control was moved.
-    if "opened" in state and not get_script_run_ctx().is_history_navigation:
+    run = get_script_run_ctx()
+    if "opened" in state and not (run and run.is_history_navigation):
         state.notice = None
         return
     known, state.notice = read_address(asked, offers_of(library, asked.get("split")))
@@ -24,7 +25,7 @@ def apply_address(library: Library) -> None:
     if state.get("source") not in ("Upload", "Camera") or known.keys() & {"photo", "split"}:
         state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
     state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
-    state.beam_size = int(known.get("beam", SearchOptions().beam_size))
+    state.beam_size = int(known.get("beam") or SearchOptions().beam_size)
     state.look = known.get("look", next(iter(LOOKS)))
     words = asked.get("say", "").split()[: SearchOptions().max_steps]
     state.said = [words] if words else []

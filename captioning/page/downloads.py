@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from captioning.checkpoint import Version
 from captioning.page.library import Photo
@@ -82,7 +83,7 @@ def send_downloads() -> None:
     requested = st.session_state.requested
     if requested:
         script = SCRIPT.read_text(encoding="utf-8")
-        component = st.components.v2.component("captioning_downloads", html="<span></span>", js=script)
-        component(key="downloads", data=[file.message for file in requested])
+        mount = component("captioning_downloads", html="<span></span>", js=script)
+        mount(key="downloads", data=[file.message for file in requested])
     for file in requested:
         file.sent = time.monotonic()

@@ -42,7 +42,7 @@ def show_page() -> None:
             st.set_page_config(f"{photo.title} · {TITLE}")
             reset_what_if(version, photo)
         if photo or view == "model":
-            VIEWS[view].show(version, photo)
+            VIEWS[view].show(version, photo)  # pyright: ignore[reportArgumentType] (the model's view needs no photo)
         else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         send_downloads()
@@ -93,10 +93,11 @@ def choose_view(library: Library) -> str:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="head"):
         st.title(TITLE, anchor=False, width="content")
         labels = {view: VIEWS[view].name for view in views}
-        return st.segmented_control(
-            "View", views, required=True, key="view", format_func=labels.get, label_visibility="collapsed",
+        st.segmented_control(
+            "View", views, required=True, key="view", format_func=labels.__getitem__, label_visibility="collapsed",
             persist_state="page",
         )  # fmt: skip
+    return st.session_state.view
 
 
 def reset_what_if(version: Version, photo: Photo) -> None:

@@ -25,7 +25,8 @@ MAX_THUMBNAILS = 20
 
 def choose_photo(library: Library) -> Photo | None:
     sources = ["Gallery", "Data set", "Upload", "Camera"] if library.dataset else ["Gallery", "Upload", "Camera"]
-    source = st.segmented_control("Photo", sources, required=True, key="source", width="stretch", persist_state="page")
+    st.segmented_control("Photo", sources, required=True, key="source", width="stretch", persist_state="page")
+    source = st.session_state.source
     try:
         if source == "Gallery":
             return choose_from_gallery(library.gallery)
@@ -73,9 +74,8 @@ def choose_from_dataset(library: Library) -> Photo:
     state = st.session_state
     if state.get("split") not in library.splits:
         state.split = library.splits[0]
-    split = st.segmented_control(
-        "Split", library.splits, required=True, key="split", width="stretch", persist_state="page"
-    )
+    st.segmented_control("Split", library.splits, required=True, key="split", width="stretch", persist_state="page")
+    split = state.split
     words = st.text_input("Captions with the words", key="words", placeholder="dog ball", persist_state="page")
     examples, found = library.examples(split), library.search(split, words)
     if not found:

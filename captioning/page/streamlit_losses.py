@@ -1,6 +1,7 @@
 """What Streamlit loses when two actions on a page coincide, and the patches that keep it."""
 
 from functools import wraps
+from typing import Any
 
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.state import SafeSessionState
@@ -16,7 +17,7 @@ def keep_clicks() -> None:
     take_in = SafeSessionState.on_script_will_rerun
 
     @wraps(take_in)
-    def take_in_whole(state: SafeSessionState, *arguments: object, **named: object) -> None:
+    def take_in_whole(state: SafeSessionState, *arguments: Any, **named: Any) -> None:
         look_for_more = state._yield_callback
         # An assignment would be one to the session's state.
         object.__setattr__(state, "_yield_callback", lambda: None)
@@ -25,7 +26,7 @@ def keep_clicks() -> None:
         finally:
             object.__setattr__(state, "_yield_callback", look_for_more)
 
-    SafeSessionState.on_script_will_rerun = take_in_whole
+    SafeSessionState.on_script_will_rerun = take_in_whole  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def keep_upload_addresses() -> None:
@@ -36,10 +37,10 @@ def keep_upload_addresses() -> None:
     clear = ForwardMsgQueue.clear
 
     @wraps(clear)
-    def clear_others(queue: ForwardMsgQueue, retain_lifecycle_msgs: bool = False, **named: object) -> None:
+    def clear_others(queue: ForwardMsgQueue, retain_lifecycle_msgs: bool = False, **named: Any) -> None:
         before = queue._queue
         clear(queue, retain_lifecycle_msgs, **named)
         if retain_lifecycle_msgs:
             queue._queue += [message for message in before if message.HasField("file_urls_response")]
 
-    ForwardMsgQueue.clear = clear_others
+    ForwardMsgQueue.clear = clear_others  # pyright: ignore[reportAttributeAccessIssue]

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -145,7 +146,8 @@ class SaveState(Checkpoint):
         trainer.should_stop = self._ended
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
-        trainer.train_dataloader.done = trainer.fit_loop.epoch_loop.batch_idx + 1
+        loader: Any = trainer.train_dataloader
+        loader.done = trainer.fit_loop.epoch_loop.batch_idx + 1
         # The state after an epoch's last step is saved with its scores.
         if trainer.is_last_batch:
             return

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jsonargparse
 
@@ -57,7 +57,7 @@ class Flag:
 
     table: str
     setting: Setting
-    default: object
+    default: Any
 
     @property
     def name(self) -> str:
@@ -93,7 +93,7 @@ class Flag:
     @property
     def arguments(self) -> dict:
         """What the parser needs to know of it besides its names."""
-        arguments = {"dest": self.key, "help": f"{self.help} (default: {self.shown_default})"}
+        arguments: dict[str, Any] = {"dest": self.key, "help": f"{self.help} (default: {self.shown_default})"}
         arguments["default"] = list(self.default) if self.setting.several else self.default
         if self.setting.kind is bool:
             return {**arguments, "action": argparse.BooleanOptionalAction}
@@ -122,7 +122,7 @@ class _Parser(jsonargparse.ArgumentParser):
         raise CaptioningError(f"{' '.join(message.split()).rstrip('.')}; see --help.")
 
 
-def read_settings(arguments: Sequence[str], description: str) -> TrainingSettings:
+def read_settings(arguments: Sequence[str], description: str | None) -> TrainingSettings:
     """The settings that the flags give, else the file that --config names, else the declarations.
 
     Args:

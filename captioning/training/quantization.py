@@ -7,8 +7,9 @@ photo and no row ever depends on those that are computed with it.
 
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -95,7 +96,8 @@ def quantize_step(graph: onnx.ModelProto) -> onnx.ModelProto:
         nodes_to_exclude=_products_with_vectors(graph),
     )
     quantizer.process()
-    return quantizer.model.model
+    quantized: Any = quantizer.model
+    return quantized.model
 
 
 def simplified(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -138,7 +140,7 @@ def _products_with_vectors(graph: onnx.ModelProto) -> list[str]:
 
 
 class _Pixels(CalibrationDataReader):
-    def __init__(self, pixels: Sequence[np.ndarray]):
+    def __init__(self, pixels: np.ndarray):
         self._inputs: Iterator[dict] = ({"pixels": photo[None]} for photo in pixels)
 
     def get_next(self) -> dict | None:

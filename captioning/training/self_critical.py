@@ -1,5 +1,7 @@
 """The third stage: self-critical sequence training (Rennie et al., 2017), with the baseline of Luo (2020)."""
 
+from typing import Any
+
 import torch
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
@@ -50,9 +52,8 @@ class SelfCriticalTask(CaptioningTask):
     def _reward(self, photo: int, caption: list[int]) -> float:
         reward = self._cider.score(photo, caption)
         if self.settings.bleu_reward:
-            reward += self.settings.bleu_reward * sentence_bleu(
-                self._targets[photo], caption, smoothing_function=self._smoothing
-            )
+            bleu: Any = sentence_bleu(self._targets[photo], caption, smoothing_function=self._smoothing)
+            reward += self.settings.bleu_reward * bleu
         return reward
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
-from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.tuner.tuning import Tuner
 from torch.utils.data import DataLoader
 
 from captioning.checkpoint import read_info
@@ -130,6 +130,7 @@ class Schedule:
         task.model.train()
         trainer = make_trainer(task.settings, self.run)
         finder = Tuner(trainer).lr_find(task, *self._loaders(task, trainer), update_attr=False)
+        assert finder is not None
         path = self.run.folder / f"lr_find_stage{number}.png"
         suggestion = finder.suggestion()
         plot_learning_rates(finder.results["lr"], finder.results["loss"], suggestion, path)

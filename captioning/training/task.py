@@ -1,5 +1,7 @@
 """One stage of training as a Lightning module: the loss, the optimizer, and a dev split that is really decoded."""
 
+from typing import Any, cast
+
 import lightning
 import torch
 from torch.nn import functional
@@ -66,7 +68,7 @@ class CaptioningTask(lightning.LightningModule):
     @property
     def scored_model(self) -> CaptioningModel:
         """The model whose captions are scored and that is kept: the EMA, where there is one."""
-        return self._ema.module if self._ema else self.model
+        return cast(CaptioningModel, self._ema.module) if self._ema else self.model
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         # A state saved at the end of an epoch still holds what that epoch measured.
@@ -92,7 +94,7 @@ class CaptioningTask(lightning.LightningModule):
         loss = functional.cross_entropy(logits, targets[words], label_smoothing=self.settings.label_smoothing)
         return loss + self.settings.attention_weight * doubly_stochastic_penalty(attention, targets), loss
 
-    def optimizer_step(self, *arguments: object, **named: object) -> None:
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         super().optimizer_step(*arguments, **named)
         # Here, since a state may be saved as soon as the step is through.
         if self._ema:

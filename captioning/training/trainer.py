@@ -35,7 +35,7 @@ def make_trainer(
         return lightning.Trainer(
             devices=run.devices,
             num_nodes=run.num_nodes,
-            precision=run.precision,
+            precision=run.precision,  # pyright: ignore[reportArgumentType] (its choices are some of Lightning's)
             # Batch norm keeps its statistics, so that there are no buffers to tell the others of.
             strategy=DDPStrategy(broadcast_buffers=False, timeout=LONGEST_WAIT) if several else "auto",
             use_distributed_sampler=False,

@@ -3,6 +3,7 @@
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import contourpy
 import numpy as np
@@ -68,11 +69,12 @@ def half_outlines(attention: np.ndarray) -> list[np.ndarray]:
     """
     weights = _enlarge(attention).clip(0)
     falling = np.sort(weights, axis=None)[::-1]
-    level = falling[np.searchsorted(falling.cumsum(), falling.sum() / 2)]
+    level = float(falling[np.searchsorted(falling.cumsum(), falling.sum() / 2)])
     # A rim of zeros closes the lines of regions that reach the photo's edge.
     centers = np.concatenate([[0], (np.arange(MAP_SIZE) + 0.5) / MAP_SIZE, [1]])
     # Just below the level, so that attention that is the same everywhere has a line around it too.
-    return contourpy.contour_generator(centers, centers, np.pad(weights, 1)).lines(level * 0.9999)
+    outlines: Any = contourpy.contour_generator(centers, centers, np.pad(weights, 1)).lines(level * 0.9999)
+    return outlines
 
 
 @cache

@@ -210,7 +210,7 @@ def _scaled(photo: Image.Image, longest: int) -> Image.Image:
     return photo.resize(size, Image.Resampling.LANCZOS)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 

@@ -1,6 +1,7 @@
 """The beam search: its tree and its final hypotheses."""
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from captioning import Caption, SearchOptions
 from captioning.checkpoint import Version
@@ -31,11 +32,11 @@ def show_search(version: Version, photo: Photo) -> None:
 
 
 def show_tree(tree: dict) -> None:
-    component = st.components.v2.component(
+    mount = component(
         "captioning_tree", html=source("tree/tree.html"), css=source("tree/tree.css"), js=source("tree/tree.js")
     )
     # A list; see `show_player`.
-    component(key="tree", data=[tree])
+    mount(key="tree", data=[tree])
 
 
 def hypothesis_rows(caption: Caption) -> list[dict]:
