@@ -25,6 +25,7 @@ from captioning.errors import CaptioningError
 from captioning.files import write_whole
 from captioning.inference.onnx_backend import load_backend
 from captioning.model.model import CaptioningModel, load_model, save_model
+from captioning.record import TrainingRecord
 from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -65,7 +66,7 @@ def try_backbone(name: str) -> str:
         path = Path(folder) / "backbone.safetensors"
         try:
             model = CaptioningModel(config, len(SPECIAL_TOKENS) + len(WORDS))
-            save_model(path, model, Vocabulary([*SPECIAL_TOKENS, *WORDS]), {})
+            save_model(path, model, Vocabulary([*SPECIAL_TOKENS, *WORDS]), TrainingRecord())
             optimize_checkpoint(path)
             [photo] = load_backend(read_info(path), "cpu", "float32", threads=1).encode(pixels)
         except (CaptioningError, torch.onnx.OnnxExporterError) as error:

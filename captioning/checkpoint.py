@@ -4,7 +4,7 @@ Tensors `encoder.*` and `decoder.*` are the model's own: matrices in float16, ve
 float32. `graph.PRECISION.encoder` and `graph.PRECISION.step` are ONNX graphs without their weights, as bytes; the
 weights are tensors of this file by the names that the graphs use, `graph.PRECISION.weights.*` where the model has no
 such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabulary` (JSON list, index = id) and
-`training` (JSON: how the model came to be, with its scores).
+`training` (JSON of `TrainingRecord`: how the model came to be, with its scores).
 """
 
 import json
@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from captioning.config import GRAPH_PRECISIONS, ModelConfig
 from captioning.errors import CheckpointError, shown
 from captioning.files import replacing
-from captioning.record import check_record
+from captioning.record import TrainingRecord, format_record, parse_record
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 FORMAT = "captioning/2"
@@ -92,7 +92,7 @@ class CheckpointInfo:
         path: the file.
         config: shapes of the model.
         vocabulary: its words.
-        training: data, settings, epoch tables and scores; see `record` for what it may hold.
+        training: data, settings, epoch tables and scores.
         size: of the file, in bytes.
         tensors: what the file holds, by name.
         version: of the file that was read.
@@ -101,7 +101,7 @@ class CheckpointInfo:
     path: Path
     config: ModelConfig
     vocabulary: Vocabulary
-    training: dict
+    training: TrainingRecord
     size: int
     tensors: Mapping[str, StoredTensor] = field(repr=False)
     version: Version = field(repr=False)
@@ -143,7 +143,7 @@ class CheckpointInfo:
 
 
 def write_checkpoint(
-    path: Path, config: ModelConfig, vocabulary: Vocabulary, training: dict, tensors: Mapping[str, np.ndarray]
+    path: Path, config: ModelConfig, vocabulary: Vocabulary, training: TrainingRecord, tensors: Mapping[str, np.ndarray]
 ) -> None:
     """Write a checkpoint; the file appears whole under its name, or not at all.
 
@@ -154,7 +154,7 @@ def write_checkpoint(
         "format": FORMAT,
         "config": json.dumps(asdict(config)),
         "vocabulary": json.dumps(vocabulary.words),
-        "training": json.dumps(training),
+        "training": format_record(training),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -315,8 +315,7 @@ def _describe(version: Version, metadata: dict, tensors: dict[str, StoredTensor]
     try:
         config = ModelConfig(**json.loads(metadata["config"]))
         vocabulary = Vocabulary(json.loads(metadata["vocabulary"]))
-        training = json.loads(metadata["training"])
-        check_record(training)
+        training = parse_record(metadata["training"])
         if len(vocabulary) == len(SPECIAL_TOKENS):
             raise ValueError("its vocabulary has no words")
         _check_graph_names(name for name in tensors if name.startswith("graph."))

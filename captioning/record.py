@@ -1,77 +1,140 @@
-"""What a checkpoint's training record may hold, so that its readers find in each place what belongs there."""
+"""The training record of a checkpoint: how the model came to be, and how well it does.
+
+It is parsed once, where a checkpoint is read, into objects that hold in each place what belongs there. Names that are
+not declared here are left out.
+"""
+
+import json
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 # Beyond what any training writes; a page that shows the record can still be drawn.
 MOST_NAMES = 40
 LARGEST_INTEGER = 2**53
 
-# A shape is a type, or several; a list of a shape and of how many there may be; or a dictionary of shapes by name. A
-# dictionary may hold further names: they are of the shape under `...`, or nobody reads them.
-_NUMBER = (int, float)
-_EPOCH = {...: _NUMBER}
-_SCORE = {"beam_size": int, "bleu": [_NUMBER, 4], "percentiles": [_NUMBER, 101], ...: _NUMBER}
-_SCORES = {...: [_SCORE, 20]}
-_SIZES = {"name": str, "train": int, "dev": int, "test": int}
-_RUN = {"seed": int, "command": str, "versions": {...: str}}
-# Records of one data set alone have it as `dataset`, and its `scores` and what is of the run beside it.
-_RECORD = {
-    "datasets": [{**_SIZES, "scores": _SCORES}, 20],
-    "stages": [{**_RUN, "stage": int, "epochs": [_EPOCH, 1000]}, 20],
-    "dataset": _SIZES,
-    "scores": _SCORES,
-    **_RUN,
-}
-
-_Shape = type | tuple | list | dict
+Integer = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+Number = Integer | float
+# An identifier, for such names become columns and headings.
+Name = Annotated[str, Meta(pattern=r"\A[^\W\d]\w*\Z")]
+Numbers = Annotated[dict[Name, Number], Meta(max_length=MOST_NAMES)]
 
 
-def check_record(record: object) -> None:
-    """See that a training record has the shape that its readers rely on.
+class _Score(Struct):
+    beam_size: Integer
+    bleu: Annotated[list[Number], Meta(min_length=4, max_length=4)]
+    percentiles: Annotated[list[Number], Meta(max_length=101)] = []
+    seconds: Number = 0
+
+
+class Score(dict[str, Any]):
+    """The scores of one beam width: a row in which further measures stand beside the declared numbers."""
+
+    @property
+    def beam_size(self) -> int:
+        return self["beam_size"]
+
+    @property
+    def bleu(self) -> list[float]:
+        """BLEU-1 to BLEU-4, 0 to 100."""
+        return self["bleu"]
+
+    @property
+    def measures(self) -> dict[str, float]:
+        """All numbers but BLEU, the percentiles and the seconds that it took."""
+        return {name: value for name, value in self.items() if name not in _Score.__struct_fields__}
+
+
+class DataSetRecord(Struct, kw_only=True, omit_defaults=True):
+    """A data set that the model learned from: how many photos its splits have, and the scores on them, by split."""
+
+    name: str = "an unnamed data set"
+    train: Integer = 0
+    dev: Integer = 0
+    test: Integer = 0
+    scores: Annotated[dict[Name, Annotated[list[Score], Meta(max_length=20)]], Meta(max_length=MOST_NAMES)] = {}
+
+
+class RunRecord(Struct, kw_only=True, omit_defaults=True):
+    """What was run: the command, its seed, and the versions of the libraries."""
+
+    command: str = ""
+    seed: Integer | None = None
+    versions: Annotated[dict[Name, str], Meta(max_length=MOST_NAMES)] = {}
+
+
+class StageRecord(RunRecord, kw_only=True, omit_defaults=True):
+    """A stage of training.
+
+    Attributes:
+        stage: its number.
+        settings: its `StageSettings`, by name.
+        epochs: a row of numbers for each.
+        best_epoch: the one that was kept, counted from 1.
+        finished: whether it has trained to its end.
+    """
+
+    stage: Integer
+    settings: Annotated[dict[Name, Number | bool | str | None], Meta(max_length=MOST_NAMES)] = {}
+    epochs: Annotated[list[Numbers], Meta(max_length=1000)] = []
+    best_epoch: Integer | None = None
+    finished: bool = False
+
+
+class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
+    """How a model came to be.
+
+    Attributes:
+        datasets: what it learned from.
+        stages: of its training; each says what was run.
+        min_frequency: how often a word had to occur in the train captions.
+        mean_of: the stages whose weights it is the mean of, if it is one.
+        dataset, scores: of older records, which know one data set; they are read as the only one of `datasets`. What
+            older records say once of all stages (`command`, `seed`, `versions`) is read as said of each.
+    """
+
+    datasets: Annotated[list[DataSetRecord], Meta(max_length=20)] = []
+    stages: Annotated[list[StageRecord], Meta(max_length=20)] = []
+    min_frequency: Integer | None = None
+    mean_of: Annotated[list[str], Meta(max_length=20)] = []
+    dataset: DataSetRecord | None = None
+    scores: Annotated[dict[Name, Annotated[list[Score], Meta(max_length=20)]], Meta(max_length=MOST_NAMES)] = {}
+
+    def __post_init__(self):
+        if not self.datasets and (self.dataset or self.scores):
+            self.datasets = [msgspec.structs.replace(self.dataset or DataSetRecord(), scores=self.scores)]
+        self.dataset, self.scores = None, {}
+        for stage in self.stages:
+            stage.command = stage.command or self.command
+            stage.seed = self.seed if stage.seed is None else stage.seed
+            stage.versions = stage.versions or self.versions
+        if self.stages:
+            self.command, self.seed, self.versions = "", None, {}
+
+
+def parse_record(text: str) -> TrainingRecord:
+    """The record in a checkpoint.
 
     Raises:
-        ValueError: it has not; the message says where.
+        ValueError: it has not the shape that its readers rely on; the message says where.
+        RecursionError: it is nested too deeply.
     """
-    _check(record, _RECORD, "training")
+    return msgspec.convert(json.loads(text), TrainingRecord, dec_hook=_read_score)
 
 
-def data_sets(record: dict) -> list[dict]:
-    """What a record says of each data set: `name`, the sizes `train`, `dev` and `test`, and `scores` by split."""
-    return record.get("datasets") or [{**record.get("dataset", {}), "scores": record.get("scores", {})}]
+def format_record(record: TrainingRecord) -> str:
+    """The record as a checkpoint holds it."""
+    return json.dumps(msgspec.to_builtins(record))
 
 
-def with_data_sets(record: dict, described: list[dict]) -> dict:
-    """The record with this said of its data sets; see `data_sets`."""
-    kept = {name: value for name, value in record.items() if name not in ("dataset", "scores")}
-    return {**kept, "datasets": described}
-
-
-def _check(value: object, shape: _Shape, place: str) -> None:
-    if isinstance(shape, dict):
-        _check_names(value, shape, place)
-    elif isinstance(shape, list):
-        _check_list(value, shape[0], shape[1], place)
-    elif type(value) not in (shape if isinstance(shape, tuple) else (shape,)):
-        raise ValueError(f"{place} cannot be of type {type(value).__name__}")
-    elif type(value) is int and abs(value) > LARGEST_INTEGER:
-        raise ValueError(f"{place} is too large a number")
-
-
-def _check_names(value: object, shapes: dict, place: str) -> None:
-    if not isinstance(value, dict):
-        raise ValueError(f"{place} is no dictionary")
-    others = value.keys() - shapes.keys() if ... in shapes else ()
-    # Such names become columns and headings.
-    if len(others) > MOST_NAMES or not all(name.isidentifier() for name in others):
-        raise ValueError(f"{place} has names that mean nothing, or more than {MOST_NAMES}")
-    for name in value.keys() & shapes.keys():
-        _check(value[name], shapes[name], f"{place}.{name}")
-    for name in others:
-        _check(value[name], shapes[...], f"{place}.{name}")
-
-
-def _check_list(value: object, shape: _Shape, most: int, place: str) -> None:
-    if not isinstance(value, list):
-        raise ValueError(f"{place} is no list")
-    if len(value) > most:
-        raise ValueError(f"{place} has more than {most} entries")
-    for each in value:
-        _check(each, shape, f"{place}[]")
+def _read_score(_: type, row: Any) -> Score:
+    """A row with its numbers checked, the declared ones and the others."""
+    try:
+        msgspec.convert(row, _Score)
+        score = Score(row)
+        msgspec.convert(score.measures, Numbers)
+    except msgspec.ValidationError as error:
+        # A plain error, to which the row's place in the record is added.
+        raise ValueError(str(error)) from None
+    return score

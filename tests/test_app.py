@@ -18,7 +18,6 @@ from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
 from captioning.model.model import load_model
 from captioning.page.server import load_first_page
-from captioning.record import data_sets
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
 from tests.helpers import make_photos
@@ -67,9 +66,9 @@ def test_the_first_page_finds_everything_loaded(start, encoded, monkeypatch):
 
 def test_shows_the_checkpoints_scores(start, captioner):
     text = text_of(start())
-    [dataset] = data_sets(captioner.info.training)
-    for row in dataset["scores"]["test"]:
-        assert f"{row['bleu'][3]:.1f} at beam {row['beam_size']}" in text
+    [dataset] = captioner.info.training.datasets
+    for score in dataset.scores["test"]:
+        assert f"{score.bleu[3]:.1f} at beam {score.beam_size}" in text
 
 
 def test_says_honestly_what_the_model_has_never_seen(start):
@@ -243,15 +242,13 @@ def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
         assert fact in text
     assert "what it is bad at" in text.lower()
     scores = app.table[0].value
-    found = [dataset["scores"].values() for dataset in data_sets(info.training)]
-    assert len(scores) == sum(len(rows) for of_dataset in found for rows in of_dataset)
-    rows = [row for of_dataset in found for rows in of_dataset for row in rows]
-    measures = {name for row in rows for name, value in row.items() if isinstance(value, int | float)}
-    measures -= {"beam_size", "cider", "rouge_l", "meteor", "seconds"}
+    found = [score for dataset in info.training.datasets for rows in dataset.scores.values() for score in rows]
+    assert len(scores) == len(found)
+    measures = {name for score in found for name in score.measures} - {"cider", "rouge_l", "meteor"}
     assert len(app.table[1].value) == len(measures) > 0
-    stages = [stage for stage in info.training["stages"] if stage["epochs"]]
+    stages = [stage for stage in info.training.stages if stage.epochs]
     tables = [table.value for table in app.table[2:]]
-    assert [len(table) for table in tables] == [len(stage["epochs"]) for stage in stages]
+    assert [len(table) for table in tables] == [len(stage.epochs) for stage in stages]
 
 
 def test_truth_shows_the_references_and_the_caveat(start, captioner, flickr8k):

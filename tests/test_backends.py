@@ -21,6 +21,7 @@ from captioning.inference.runtime import ONNX_RUNTIME, PYTORCH, Runtime, open_ba
 from captioning.model.decoder import Memory, State
 from captioning.model.model import load_model, save_model
 from captioning.page.gallery import sample_photos
+from captioning.record import TrainingRecord
 from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import END, NEVER_GENERATED, SPECIAL_TOKENS, START, Vocabulary
 from tests.browser import ROOT
@@ -364,7 +365,7 @@ def test_graphs_are_needed_in_one_sentence_where_a_provider_is_named(without_gra
 def test_a_beam_wider_than_the_vocabulary_finds_what_there_is(tmp_path, pixels, words):
     path = tmp_path / "tiny.safetensors"
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *"abcde"[:words]])
-    save_model(path, tiny_model(len(vocabulary)), vocabulary, {})
+    save_model(path, tiny_model(len(vocabulary)), vocabulary, TrainingRecord())
     optimize_checkpoint(path)
     photo = np.ascontiguousarray(pixels[0][:, :64, :64])
     found = [

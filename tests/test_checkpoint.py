@@ -11,15 +11,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import FORMAT, list_checkpoints, read_info
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model, save_model
+from captioning.record import DataSetRecord, Score, TrainingRecord, format_record, parse_record
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
-from tests.helpers import TINY, forge, refused, tiny_model
+from tests.helpers import TINY, checkpoint_parts, forge, refused, tiny_model
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs on grüne wiese 42".split()])
-SCORES = {"test": [{"beam_size": 3, "bleu": [60.5, 40, 28, 20.25]}]}
-TRAINING = {"dataset": {"name": "Flickr8k", "train": 3}, "scores": SCORES}
+SCORES = {"test": [Score(beam_size=3, bleu=[60.5, 40, 28, 20.25], cider=61)]}
+TRAINING = TrainingRecord(datasets=[DataSetRecord(name="Flickr8k", train=3, scores=SCORES)])
 CAPTIONS = torch.tensor([[[1, 4, 5, 6, 2]]])
 
 
@@ -70,6 +72,32 @@ def test_everything_comes_back(saved):
         assert tensor.dtype == expected[name].dtype
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(outputs(model), outputs(original), rtol=1e-2, atol=1e-2)
+
+
+def test_older_records_mean_the_same(forged):
+    """One data set with its scores at the top, and what was run said once of all stages."""
+    versions = {"torch": "2.6"}
+    older = {
+        "dataset": {"name": "Flickr8k", "train": 3},
+        "scores": SCORES,
+        "seed": 7,
+        "command": "python train.py",
+        "versions": versions,
+        "stages": [{"stage": 1, "epochs": [{"epoch": 1, "train_loss": 6.5}]}, {"stage": 2, "seed": 0}],
+    }
+    record = read_info(forged({"format": "captioning/1", "training": json.dumps(older)})).training
+    assert record.datasets == TRAINING.datasets
+    assert [(stage.stage, stage.seed) for stage in record.stages] == [(1, 7), (2, 0)]
+    assert all((stage.command, stage.versions) == ("python train.py", versions) for stage in record.stages)
+    assert parse_record(format_record(record)) == record
+
+
+def test_the_default_checkpoints_record_is_written_as_it_was_read():
+    """But for what was run, which each stage says now."""
+    text = checkpoint_parts(DEFAULT_CHECKPOINT)[1]["training"]
+    before, after = json.loads(text), json.loads(format_record(parse_record(text)))
+    run = {name: before.pop(name) for name in ("command", "seed", "versions")}
+    assert after == {**before, "stages": [{**run, **stage} for stage in before["stages"]]}
 
 
 def test_saving_what_was_loaded_changes_nothing(saved, tmp_path):
@@ -240,9 +268,9 @@ def test_a_disk_that_fills_up_leaves_the_old_checkpoint_whole(saved, tmp_path):
 def test_writing_over_a_checkpoint_replaces_it(tmp_path):
     path = tmp_path / "model.safetensors"
     for seed in (0, 1):
-        save_model(path, tiny_model(len(VOCABULARY), seed), VOCABULARY, {"seed": seed})
+        save_model(path, tiny_model(len(VOCABULARY), seed), VOCABULARY, TrainingRecord(seed=seed))
         model, info = load_model(path)
-        assert info.training == {"seed": seed}
+        assert info.training == TrainingRecord(seed=seed)
         expected = tiny_model(len(VOCABULARY), seed).decoder.output.bias
         assert torch.equal(model.decoder.output.bias, expected)
     assert list(tmp_path.iterdir()) == [path]

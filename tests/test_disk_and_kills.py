@@ -32,6 +32,7 @@ from captioning.checkpoint import list_checkpoints
 from captioning.data.features import cached_features
 from captioning.errors import CheckpointError, DatasetError
 from captioning.model.model import CaptioningModel, load_model, save_model
+from captioning.record import TrainingRecord
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import make_kaggle, make_photos, refused, tiny_model
 from tests.test_batch import is_same, read_rows
@@ -56,7 +57,7 @@ def fill_cache(folder: Path, photos: list[Path]) -> None:
 
 
 def save_tiny(path: Path, seed: int) -> None:
-    save_model(path, tiny_model(seed=seed), VOCABULARY, {"seed": seed})
+    save_model(path, tiny_model(seed=seed), VOCABULARY, TrainingRecord(seed=seed))
 
 
 def command(run: Callable[[], int], *arguments: object) -> int:
@@ -196,12 +197,12 @@ def is_same_model(path: Path, other: Path) -> bool:
 def seed_of(path: Path) -> int:
     """Which of `save_tiny`'s models a file holds, whole."""
     model, info = load_model(path)
-    expected: CaptioningModel = tiny_model(seed=info.training["seed"])
+    expected: CaptioningModel = tiny_model(seed=info.training.seed)
     assert all(
         torch.allclose(tensor, expected.state_dict()[name], rtol=1e-3, atol=1e-6)
         for name, tensor in model.state_dict().items()
     )
-    return info.training["seed"]
+    return info.training.seed
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import threading
 import pytest
 import torch
 
+from captioning.checkpoint import read_info
 from captioning.page.gallery import sample_credit, sample_photos
-from captioning.record import data_sets, with_data_sets
+from captioning.record import StageRecord, format_record
 from captioning.vocabulary import SPECIAL_TOKENS
 from tests.helpers import checkpoint_parts, forge
 from tests.page import captions_of, errors, text_of
@@ -120,12 +121,13 @@ def test_the_picker_lists_only_files_of_the_folder_whatever_their_names(start, c
 @pytest.mark.parametrize("view", ["step", "search", "compare", "model"])
 def test_words_and_names_of_a_checkpoint_are_never_markup(start, checkpoint_folder, captioner, view):
     words = [f"![{word}](http://x)<b>" for word in captioner.info.vocabulary.words[len(SPECIAL_TOKENS) :]]
-    record = captioner.info.training | {"command": "**x**\n\ud800\u202e<img>", "versions": {"torch": "[a](http://x)"}}
     epochs = [{"train_loss": number, "bleu4": 2**53} for number in (float("nan"), float("-inf"), 1e308)]
-    record |= {"stages": [{"stage": -1, "epochs": epochs}, {}]}
-    datasets = [{**dataset, "name": "Flickr<script>\n# x"} for dataset in data_sets(record)]
-    record = with_data_sets(record, datasets)
-    texts = {"vocabulary": json.dumps([*SPECIAL_TOKENS, *words]), "training": json.dumps(record)}
+    record = read_info(captioner.info.path).training
+    command, versions = "**x**\n\ud800\u202e<img>", {"torch": "[a](http://x)"}
+    record.stages = [StageRecord(stage=-1, epochs=epochs, command=command, versions=versions), StageRecord(stage=2)]
+    for dataset in record.datasets:
+        dataset.name = "Flickr<script>\n# x"
+    texts = {"vocabulary": json.dumps([*SPECIAL_TOKENS, *words]), "training": format_record(record)}
     forge(captioner.info.path, checkpoint_folder / "good.safetensors", metadata=texts)
     app = start(view=view)
     assert errors(app) == []

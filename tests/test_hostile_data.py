@@ -225,7 +225,7 @@ def test_a_photo_that_vanishes_before_it_is_trained_on_is_told_by_its_name(liste
     # Read again it is left out, and the next run goes through.
     again = replace(run, folder=tmp_path / "next", score_test=True)
     Schedule([read_dataset(tmp_path)], TINY, {1: stage}, again).train()
-    assert len(read_info(run.output).training["datasets"][0]["scores"]["test"]) == 3
+    assert len(read_info(run.output).training.datasets[0].scores["test"]) == 3
 
 
 def test_a_photo_that_vanishes_before_it_is_scored_is_told_by_its_name(listed, captioner):

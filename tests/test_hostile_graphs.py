@@ -17,6 +17,7 @@ from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name, read_info,
 from captioning.errors import CheckpointError
 from captioning.graph_check import check_model_graphs
 from captioning.model.model import save_model
+from captioning.record import TrainingRecord
 from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.browser import ROOT
@@ -43,7 +44,7 @@ REFUSED = {
 def checkpoint(tmp_path_factory) -> Path:
     """A small checkpoint with graphs."""
     path = tmp_path_factory.mktemp("graphs") / "tiny.safetensors"
-    save_model(path, tiny_model(12), Vocabulary([*SPECIAL_TOKENS, *"abcdefgh"]), {})
+    save_model(path, tiny_model(12), Vocabulary([*SPECIAL_TOKENS, *"abcdefgh"]), TrainingRecord())
     optimize_checkpoint(path)
     return path
 

@@ -14,7 +14,7 @@ from captioning.checkpoint import read_info, read_tensors
 from captioning.data.datasets import read_dataset
 from captioning.inference.beam_search import beam_search
 from captioning.model.model import save_model
-from captioning.record import data_sets
+from captioning.record import TrainingRecord
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
 from tests.helpers import make_kaggle, tiny_model
@@ -33,7 +33,7 @@ def plain(tmp_path_factory, data) -> Path:
     }
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *sorted(words)])
     path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
-    save_model(path, tiny_model(len(vocabulary)), vocabulary, {"command": "kept"})
+    save_model(path, tiny_model(len(vocabulary)), vocabulary, TrainingRecord(command="kept"))
     return path
 
 
@@ -49,10 +49,10 @@ def test_a_checkpoint_gets_graphs_in_both_precisions_and_the_scores_of_the_bette
     assert "has graphs in int8 and float32" in out
     for name, tensor in read_tensors(before, list(before.tensors)).items():
         np.testing.assert_array_equal(tensor, read_tensors(after, [name])[name])
-    assert after.training["command"] == "kept"
-    [described] = data_sets(after.training)
-    assert [row["beam_size"] for row in described["scores"]["dev"]] == [1, 3, 5]
-    assert "test" not in described["scores"]
+    assert after.training.command == "kept"
+    [described] = after.training.datasets
+    assert [score.beam_size for score in described.scores["dev"]] == [1, 3, 5]
+    assert "test" not in described.scores
     photo = read_dataset(data).split("dev")[0].photo
     for precision in after.graph_precisions:
         assert Captioner.from_checkpoint(path, "cpu", precision)(photo).steps

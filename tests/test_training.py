@@ -77,21 +77,21 @@ def trained(data, tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_writes_a_checkpoint_with_its_story(trained, data):
     info = read_info(trained / "model.safetensors")
-    [dataset] = info.training["datasets"]
-    scores = dataset.pop("scores")
-    assert dataset == {"name": "Flickr8k, Kaggle edition", "train": 18, "dev": 3, "test": 3}
-    for number, stage in enumerate(info.training["stages"], start=1):
-        assert stage["stage"] == number
-        assert stage["settings"]["epochs"] == 2
-        assert [epoch["epoch"] for epoch in stage["epochs"]] == [1, 2]
-        assert stage["epochs"][stage["best_epoch"] - 1]["score"] == max(epoch["score"] for epoch in stage["epochs"])
+    [dataset] = info.training.datasets
+    assert dataset.name == "Flickr8k, Kaggle edition"
+    assert (dataset.train, dataset.dev, dataset.test) == (18, 3, 3)
+    for number, stage in enumerate(info.training.stages, start=1):
+        assert stage.stage == number
+        assert stage.settings["epochs"] == 2
+        assert [epoch["epoch"] for epoch in stage.epochs] == [1, 2]
+        assert stage.epochs[stage.best_epoch - 1]["score"] == max(epoch["score"] for epoch in stage.epochs)
         rows = table(trained / "run" / f"metrics_stage{number}.csv")
-        assert [{name: float(value) for name, value in row.items()} for row in rows] == stage["epochs"]
+        assert [{name: float(value) for name, value in row.items()} for row in rows] == stage.epochs
         assert Image.open(trained / "run" / f"loss_stage{number}.png").size > (600, 400)
     # The test split is read where that is asked for alone.
-    assert scores.keys() == {"dev"}
-    assert [row["beam_size"] for row in scores["dev"]] == [1, 3, 5]
-    assert all(row.keys() >= {"bleu", "cider", "rouge_l"} for row in scores["dev"])
+    assert dataset.scores.keys() == {"dev"}
+    assert [score.beam_size for score in dataset.scores["dev"]] == [1, 3, 5]
+    assert all(score.measures.keys() >= {"cider", "rouge_l"} for score in dataset.scores["dev"])
     assert Image.open(trained / "run" / "beam_scores_flickr8k_kaggle_edition.png").size > (600, 400)
     assert any((trained / "run" / "tensorboard" / "stage1").iterdir())
     assert Captioner.from_checkpoint(info.path)(data / "Images" / "0.png").text
@@ -152,8 +152,8 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
         expected, found = (state["state_dict"] for state in states)
         assert states[0]["global_step"] == states[1]["global_step"] == 10
         assert all(torch.equal(expected[name], found[name]) for name in expected)
-        tables = [read_info(folder / "run" / f"stage{number}.safetensors").training for folder in (trained, tmp_path)]
-        expected, found = ([row | {"seconds": 0} for row in table["stages"][-1]["epochs"]] for table in tables)
+        records = [read_info(folder / "run" / f"stage{number}.safetensors").training for folder in (trained, tmp_path)]
+        expected, found = ([row | {"seconds": 0} for row in record.stages[-1].epochs] for record in records)
         assert expected == found
     expected, found = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -167,14 +167,12 @@ def test_a_stage_has_finished_when_its_record_says_so(trained, data, tmp_path):
     for plot in folder.glob("loss_*.png"):
         plot.unlink()
     model, info = load_model(folder / "stage3.safetensors")
-    del info.training["stages"][-1]["finished"]
+    info.training.stages[-1].finished = False
     save_model(info.path, model, info.vocabulary, info.training)
     out = run(train(data, tmp_path, *STAGES, "--resume"))
     assert re.findall(r"^Stage (\d):", out, re.MULTILINE) == ["3"]
-    expected, found = (
-        read_info(place / "stage3.safetensors").training["stages"] for place in (trained / "run", folder)
-    )
-    assert [(stage["finished"], stage["epochs"]) for stage in found] == [(True, stage["epochs"]) for stage in expected]
+    expected, found = (read_info(place / "stage3.safetensors").training.stages for place in (trained / "run", folder))
+    assert [(stage.finished, stage.epochs) for stage in found] == [(True, stage.epochs) for stage in expected]
 
 
 @pytest.mark.slow
@@ -235,14 +233,14 @@ def test_several_data_sets_are_learned_as_one_and_scored_each_on_its_own(data, t
     assert "1 of 4 train photos of dataset_second left out" in out
     info = read_info(tmp_path / "model.safetensors")
     assert "zebra" in info.vocabulary.words
-    first, other = info.training["datasets"]
-    assert (first["train"], first["dev"], other["train"], other["dev"], other["test"]) == (18, 3, 3, 2, 0)
-    assert (first["scores"].keys(), other["scores"].keys()) == ({"dev", "test"}, {"dev"})
-    stages = read_info(tmp_path / "run" / "stage3.safetensors").training["stages"]
-    assert [stage["stage"] for stage in stages] == [1, 3]
+    first, other = info.training.datasets
+    assert (first.train, first.dev, other.train, other.dev, other.test) == (18, 3, 3, 2, 0)
+    assert (first.scores.keys(), other.scores.keys()) == ({"dev", "test"}, {"dev"})
+    stages = read_info(tmp_path / "run" / "stage3.safetensors").training.stages
+    assert [stage.stage for stage in stages] == [1, 3]
     for stage in stages:
-        assert stage["epochs"][0].keys() >= {"bleu4", "bleu4_flickr8k_kaggle_edition", "cider_dataset_second", "score"}
-    assert {row["dataset"] for row in table(tmp_path / "run" / "beam_scores.csv")} == {first["name"], other["name"]}
+        assert stage.epochs[0].keys() >= {"bleu4", "bleu4_flickr8k_kaggle_edition", "cider_dataset_second", "score"}
+    assert {row["dataset"] for row in table(tmp_path / "run" / "beam_scores.csv")} == {first.name, other.name}
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -259,7 +257,7 @@ def test_two_processes_share_the_work_and_agree_on_the_scores(data, tmp_path):
     rows = [json.loads((tmp_path / f"rows{rank}.json").read_text()) for rank in (0, 1)]
     assert rows[0] == rows[1]
     assert [row["epoch"] for row in rows[0]] == [1, 2]
-    assert read_info(tmp_path / "model.safetensors").training["stages"][0]["settings"]["batch_size"] == 4
+    assert read_info(tmp_path / "model.safetensors").training.stages[0].settings["batch_size"] == 4
 
 
 # What each process saw at the end of every epoch, whichever writes the table.
@@ -353,7 +351,7 @@ def test_word_vectors_start_the_embedding_and_stay_as_they_are_if_frozen(data, t
 def test_the_default_checkpoints_settings_are_the_files(captioner):
     config = ROOT / "configs" / "flickr8k-efficientnet-lite2.toml"
     stages = read_settings(["--data", "flickr8k", "--config", str(config)], "").stages
-    recorded = [stage["settings"] for stage in captioner.info.training["stages"]]
+    recorded = [dict(stage.settings) for stage in captioner.info.training.stages]
     assert len(recorded) == len(stages)
     for settings, stage in zip(recorded, stages.values(), strict=True):
         # Older records name the decay otherwise, and lack settings that came later, which stood at their defaults.

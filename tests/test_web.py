@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect
 from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import read_info
 from captioning.images import MAX_BYTES
-from captioning.record import data_sets, with_data_sets
+from captioning.record import format_record
 from tests.browser import (
     CHROMIUM,
     PATIENCE,
@@ -76,11 +76,13 @@ def forged(tmp_path_factory) -> Iterator[Server]:
     (root / "checkpoints").mkdir()
     info = read_info(DEFAULT_CHECKPOINT)
     name = "<img src=x onerror=alert(6)> Flickr"
-    datasets = [{**dataset, "name": name} for dataset in data_sets(info.training)]
-    record = with_data_sets(info.training | {"command": name}, datasets)
+    for dataset in info.training.datasets:
+        dataset.name = name
+    for stage in info.training.stages:
+        stage.command = name
     metadata = {
         "vocabulary": json.dumps([HOSTILE_WORDS.get(word, word) for word in info.vocabulary.words]),
-        "training": json.dumps(record),
+        "training": format_record(info.training),
     }
     path = root / "checkpoints" / "**<img src=x onerror=alert(7)>**.safetensors"
     forge(DEFAULT_CHECKPOINT, path, metadata=metadata)

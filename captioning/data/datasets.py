@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import TextIO
 
 from captioning.errors import DatasetError
+from captioning.record import DataSetRecord
 from captioning.vocabulary import tokenize
 
 SPLITS = ("train", "dev", "test")
@@ -56,9 +57,10 @@ class CaptionDataset:
         return {split: len(self.splits[split]) for split in SPLITS}
 
     @property
-    def about(self) -> dict[str, str | int]:
+    def about(self) -> DataSetRecord:
         """What a training record says of it: its name and how many photos each split has."""
-        return {"name": self.name, **self.sizes}
+        sizes = self.sizes
+        return DataSetRecord(name=self.name, train=sizes["train"], dev=sizes["dev"], test=sizes["test"])
 
     def describe(self) -> str:
         """One sentence: what was read and what was left out."""

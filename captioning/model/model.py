@@ -13,6 +13,7 @@ from captioning.config import ModelConfig
 from captioning.errors import CheckpointError, shown
 from captioning.model.decoder import AttentionDecoder
 from captioning.model.encoder import ImageEncoder
+from captioning.record import TrainingRecord
 from captioning.vocabulary import Vocabulary
 
 
@@ -45,7 +46,7 @@ def save_model(
     path: Path,
     model: CaptioningModel,
     vocabulary: Vocabulary,
-    training: dict,
+    training: TrainingRecord,
     graphs: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a checkpoint: matrices in float16, vectors in float32.

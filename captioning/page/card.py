@@ -6,7 +6,7 @@ from pathlib import Path
 
 from captioning.checkpoint import CheckpointInfo
 from captioning.inference.captioner import Captioner
-from captioning.record import data_sets
+from captioning.record import DataSetRecord, Score
 
 # What the score table has beside BLEU; more columns would not fit on a screen.
 _METRICS = ("cider", "rouge_l", "meteor")
@@ -32,16 +32,15 @@ _NAMES = {
 
 def describe_scores(info: CheckpointInfo) -> str:
     """The checkpoint's BLEU-4 on each of its data sets, in one line."""
-    lines = [line for dataset in data_sets(info.training) if (line := _scores_in_a_line(dataset))]
+    lines = [line for dataset in info.training.datasets if (line := _scores_in_a_line(dataset))]
     return "; ".join(lines) or "Not scored yet: see python -m captioning evaluate."
 
 
-def _scores_in_a_line(dataset: dict) -> str:
+def _scores_in_a_line(dataset: DataSetRecord) -> str:
     for split in ("test", "dev"):
-        rows = [row for row in dataset.get("scores", {}).get(split, []) if len(row.get("bleu", [])) >= 4]
-        if rows:
-            widths = " · ".join(f"{row['bleu'][3]:.1f} at beam {row.get('beam_size')}" for row in rows)
-            return f"BLEU-4 on the {split} split of {dataset.get('name', 'its data set')}: {widths}"
+        if scores := dataset.scores.get(split):
+            widths = " · ".join(f"{score.bleu[3]:.1f} at beam {score.beam_size}" for score in scores)
+            return f"BLEU-4 on the {split} split of {dataset.name}: {widths}"
     return ""
 
 
@@ -63,20 +62,19 @@ def describe_model(captioner: Captioner) -> dict[str, str]:
 
 def describe_training(info: CheckpointInfo) -> dict[str, str]:
     """Data, seed, library versions and command of its training, as far as they are recorded."""
-    # Older records have the seed, versions and command beside the stages.
-    runs = [{**info.training, **stage} for stage in info.training.get("stages", [])] or [info.training]
+    runs = info.training.stages or [info.training]
     facts = {
-        "Data": [_photos(dataset) for dataset in data_sets(info.training)],
-        "Seed": [str(run.get("seed", "")) for run in runs],
-        "Versions": [", ".join(map(" ".join, run.get("versions", {}).items())) for run in runs],
-        "Command": [run.get("command", "") for run in runs],
+        "Data": [_photos(dataset) for dataset in info.training.datasets],
+        "Seed": [str(run.seed) for run in runs if run.seed is not None],
+        "Versions": [", ".join(map(" ".join, run.versions.items())) for run in runs],
+        "Command": [run.command for run in runs],
     }
     return {name: "; ".join(dict.fromkeys(filter(None, found))) for name, found in facts.items() if any(found)}
 
 
-def _photos(dataset: dict) -> str:
-    sizes = [f"{dataset[split]:,} {split}" for split in ("train", "dev", "test") if split in dataset]
-    return ", ".join([dataset.get("name", ""), *sizes]).strip(", ")
+def _photos(dataset: DataSetRecord) -> str:
+    sizes = {"train": dataset.train, "dev": dataset.dev, "test": dataset.test}
+    return ", ".join([dataset.name, *(f"{size:,} {split}" for split, size in sizes.items() if size)])
 
 
 @dataclass(frozen=True)
@@ -100,18 +98,18 @@ class Stage:
 def describe_stages(info: CheckpointInfo) -> list[Stage]:
     """The stages of training that have epochs."""
     stages = []
-    for index, stage in enumerate(info.training.get("stages", []), start=1):
-        epochs = [{"epoch": place, **row} for place, row in enumerate(stage.get("epochs") or [], start=1)]
+    for stage in info.training.stages:
+        epochs = [{"epoch": place, **row} for place, row in enumerate(stage.epochs, start=1)]
         if epochs:
             table = [{_named(key): value for key, value in row.items()} for row in epochs]
-            stages.append(Stage(f"Stage {stage.get('stage', index)}", table, _curves(epochs, table)))
+            stages.append(Stage(f"Stage {stage.stage}", table, _curves(epochs, table)))
     return stages
 
 
 def _curves(epochs: list[dict], table: list[dict]) -> list[Curve]:
     """One curve for all losses together, and one for each other number."""
     keys = dict.fromkeys(key for row in epochs for key in row)
-    numbers = [key for key in keys if key not in _NOT_CURVES and _is_number(epochs, key)]
+    numbers = [key for key in keys if key not in _NOT_CURVES]
     losses = [key for key in numbers if "loss" in key]
     groups = {"Loss": losses} if losses else {}
     groups |= {_named(key): [key] for key in numbers if key not in losses}
@@ -125,25 +123,25 @@ def _curves(epochs: list[dict], table: list[dict]) -> list[Curve]:
 def score_table(info: CheckpointInfo) -> list[dict]:
     """A row for each data set, split and beam width that was scored, with the metrics of the literature."""
     return [
-        {"Data set": dataset.get("name", ""), "Split": split, **_score_row(score)}
-        for dataset in data_sets(info.training)
-        for split, scores in dataset.get("scores", {}).items()
+        {"Data set": dataset.name, "Split": split, **_score_row(score)}
+        for dataset in info.training.datasets
+        for split, scores in dataset.scores.items()
         for score in scores
     ]
 
 
-def _score_row(score: dict) -> dict[str, str]:
-    row = {"Beam width": str(score.get("beam_size", ""))}
-    row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.get("bleu", []), start=1)}
-    return row | {_named(key): _shown(value) for key, value in _numbers(score).items() if key in _METRICS}
+def _score_row(score: Score) -> dict[str, str]:
+    row = {"Beam width": str(score.beam_size)}
+    row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.bleu, start=1)}
+    return row | {_named(key): _shown(value) for key, value in score.measures.items() if key in _METRICS}
 
 
 def measure_table(info: CheckpointInfo) -> list[dict]:
     """A row for each further measure, with a column for each data set, split and beam width that was scored."""
     columns = {
-        f"{dataset.get('name', '')} {split}, beam width {score.get('beam_size', '')}": _numbers(score)
-        for dataset in data_sets(info.training)
-        for split, scores in dataset.get("scores", {}).items()
+        f"{dataset.name} {split}, beam width {score.beam_size}": score.measures
+        for dataset in info.training.datasets
+        for split, scores in dataset.scores.items()
         for score in scores
     }
     keys = dict.fromkeys(key for numbers in columns.values() for key in numbers if key not in _METRICS)
@@ -154,12 +152,6 @@ def measure_table(info: CheckpointInfo) -> list[dict]:
     ]
 
 
-def _numbers(score: dict) -> dict[str, float]:
-    """What a score has beside BLEU and the time that it took."""
-    others = {key: value for key, value in score.items() if key not in ("beam_size", "bleu", "seconds")}
-    return {key: value for key, value in others.items() if isinstance(value, int | float)}
-
-
 def describe_limits(path: Path) -> str:
     """What the model card beside a checkpoint, of the same name, says it is bad at (Markdown); empty without a card."""
     try:
@@ -168,10 +160,6 @@ def describe_limits(path: Path) -> str:
         return ""
     section = re.search(r"^## What it is bad at\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     return section[1].strip() if section else ""
-
-
-def _is_number(epochs: list[dict], key: str) -> bool:
-    return all(isinstance(row.get(key, 0), int | float) for row in epochs)
 
 
 def _shown(value: float) -> str:

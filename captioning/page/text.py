@@ -8,7 +8,6 @@ from captioning.checkpoint import Version
 from captioning.errors import CaptioningError, printable
 from captioning.page.cache import load_captioner
 from captioning.page.library import Photo
-from captioning.record import data_sets
 
 LOG_PROBABILITY = (
     "Log-probability is the logarithm of a caption's probability, which is that of its words multiplied; "
@@ -30,10 +29,10 @@ def show_error(error: CaptioningError) -> None:
 
 def show_training_note(version: Version, photo: Photo) -> None:
     """Say honestly what the model has seen in its training, and what it has not."""
-    datasets = data_sets(load_captioner(version).info.training)
-    name = " and ".join(dataset.get("name", "an unnamed data set") for dataset in datasets)
+    datasets = load_captioner(version).info.training.datasets
+    name = " and ".join(dataset.name for dataset in datasets) or "an unnamed data set"
     people = " of people, dogs and the outdoors" if name.startswith("Flickr") and len(datasets) == 1 else ""
-    photos = sum(dataset.get("train", 0) for dataset in datasets)
+    photos = sum(dataset.train for dataset in datasets)
     learned = f"trained on {photos:,} photos{people} ({as_markdown(name)})"
     if people and photo.title in UNLIKE_TRAINING and st.session_state.source == "Gallery":
         unseen = UNLIKE_TRAINING[photo.title]

@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from captioning.files import replacing
 from captioning.model.model import save_model
+from captioning.record import TrainingRecord
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
 
@@ -90,14 +91,15 @@ def write_table(path: Path, rows: list[dict]) -> None:
 class KeepBest(Callback):
     """Writes a checkpoint whenever the generated dev captions score better than in every epoch of the stage before."""
 
-    def __init__(self, path: Path, vocabulary: Vocabulary, record: dict, table: EpochTable):
+    def __init__(self, path: Path, vocabulary: Vocabulary, record: TrainingRecord, table: EpochTable):
         self.path, self.vocabulary, self.record, self.table = path, vocabulary, record, table
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
         rows = self.table.rows
         if rows[-1]["score"] < max(row["score"] for row in rows):
             return
-        self.record["stages"][-1] |= {"epochs": rows, "best_epoch": rows[-1]["epoch"]}
+        stage = self.record.stages[-1]
+        stage.epochs, stage.best_epoch = rows, rows[-1]["epoch"]
         if trainer.is_global_zero:
             save_model(self.path, task.scored_model, self.vocabulary, self.record)
 

@@ -9,7 +9,7 @@ from captioning.evaluation.metrics import geometric_mean
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.model.model import load_model, save_model
-from captioning.record import with_data_sets
+from captioning.record import DataSetRecord, Score
 from captioning.training.callbacks import write_table
 from captioning.training.optimize import make_graphs
 from captioning.training.run import check_output
@@ -47,10 +47,11 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
     save_model(shipped, model, info.vocabulary, info.training, graphs)
     described = [_describe(shipped, dataset, score_test=run.score_test) for dataset in datasets]
     for dataset, about in zip(datasets, described, strict=True):
-        plot_beam_scores(about["scores"], run.folder / f"beam_scores_{dataset.key}.png")
+        plot_beam_scores(about.scores, run.folder / f"beam_scores_{dataset.key}.png")
     write_table(run.folder / "beam_scores.csv", _table(described))
     check_output(run.output)
-    save_model(run.output, model, info.vocabulary, with_data_sets(info.training, described), graphs)
+    info.training.datasets = described
+    save_model(run.output, model, info.vocabulary, info.training, graphs)
     print(f"{best.stem}, the best on dev, is written to {run.output}.")
 
 
@@ -70,25 +71,29 @@ def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, 
     graphs = make_graphs(model, info, datasets)
     save_model(path, model, info.vocabulary, info.training, graphs)
     if datasets:
-        described = [_describe(path, dataset, score_test=score_test) for dataset in datasets]
-        save_model(path, model, info.vocabulary, with_data_sets(info.training, described), graphs)
+        info.training.datasets = [_describe(path, dataset, score_test=score_test) for dataset in datasets]
+        save_model(path, model, info.vocabulary, info.training, graphs)
 
 
-def _describe(path: Path, dataset: CaptionDataset, *, score_test: bool) -> dict:
-    """What a record says of a data set: its name, its sizes, and the scores of its splits."""
+def _describe(path: Path, dataset: CaptionDataset, *, score_test: bool) -> DataSetRecord:
+    """A data set's name and sizes, and the scores of its splits."""
     scored = ("dev", "test") if score_test and dataset.splits["test"] else ("dev",)
-    return {**dataset.about, "scores": {split: _score(path, dataset, split) for split in scored}}
+    about = dataset.about
+    about.scores = {split: _score(path, dataset, split) for split in scored}
+    return about
 
 
-def _mean_score(on_datasets: Sequence[Sequence[dict]]) -> float:
-    return geometric_mean([score for rows in on_datasets for row in rows for score in (row["bleu"][3], row["cider"])])
+def _mean_score(on_datasets: Sequence[Sequence[Score]]) -> float:
+    return geometric_mean(
+        [score for rows in on_datasets for row in rows for score in (row.bleu[3], row.measures["cider"])]
+    )
 
 
-def _table(described: Sequence[dict]) -> list[dict]:
+def _table(described: Sequence[DataSetRecord]) -> list[dict]:
     return [
-        {"dataset": about["name"], "split": split, **flat(row)}
+        {"dataset": about.name, "split": split, **flat(row)}
         for about in described
-        for split, rows in about["scores"].items()
+        for split, rows in about.scores.items()
         for row in rows
     ]
 
@@ -100,13 +105,14 @@ def _write_mean(first: Path, second: Path, path: Path) -> Path:
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
             weights[name].add_(tensor).div_(2)
-    save_model(path, other, info.vocabulary, {**info.training, "mean_of": [first.stem, second.stem]})
+    info.training.mean_of = [first.stem, second.stem]
+    save_model(path, other, info.vocabulary, info.training)
     return path
 
 
-def _score(path: Path, dataset: CaptionDataset, split: str) -> list[dict]:
+def _score(path: Path, dataset: CaptionDataset, split: str) -> list[Score]:
     captioner = Captioner.from_checkpoint(path, single_thread=True)
     scores = evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
-    rows = [score.as_dict() for score in scores]
+    rows = [Score(score.as_dict()) for score in scores]
     print(f"{path.stem} on the {split} split of {dataset.name}:\n{score_table(rows)}", flush=True)
     return rows

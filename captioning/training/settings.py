@@ -46,7 +46,7 @@ class StageSettings(SharedSettings):
     falls after that, the momentum the other way.
     """
 
-    epochs: int = setting(12, "passes over the train split", least=1, stage=1)
+    epochs: int = setting(12, "passes over the train split", least=1, most=1000, stage=1)
     batch_size: int = setting(25, "photos in a batch, each with all its captions, on each device", least=1, stage=1)
     learning_rate: float = setting(4e-4, "learning rate of Adam; the highest one of one-cycle", above=0, stage=1)
     schedule: str = setting("constant", "how the learning rate changes", choices=("constant", "one-cycle"), stage=1)

@@ -22,6 +22,7 @@ from captioning.data.held_out import without_held_out
 from captioning.data.word_vectors import read_word_vectors
 from captioning.errors import CheckpointError, DatasetError
 from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
+from captioning.record import StageRecord, TrainingRecord
 from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.run import (
@@ -41,7 +42,7 @@ from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 VERSIONS = {
     "python": platform.python_version(),
-    "torch": torch.__version__,
+    "torch": str(torch.__version__),
     "lightning": lightning.__version__,
 }
 
@@ -78,17 +79,17 @@ class Schedule:
         if run.start:
             self._model, info = load_model(run.start)
             self.vocabulary = info.vocabulary
-            # What it said of other data sets and of scores on them is not true of what comes now.
-            self._record = {key: value for key, value in info.training.items() if key not in ("dataset", "scores")}
+            self._record = info.training
         else:
             self.vocabulary = _frequent_words(self._train, run.min_frequency)
             self._model = self._new_model(config)
             # As a checkpoint holds it, so that a stage that starts from one reads the features that this one caches.
             for tensor in self._model.encoder.state_dict().values():
                 tensor.copy_(torch.from_numpy(as_stored(tensor)))
-            self._record = {"min_frequency": run.min_frequency, "stages": []}
-        self._record["datasets"] = [dataset.about for dataset in self.datasets]
-        through = {stage["stage"] for stage in self._record["stages"]}
+            self._record = TrainingRecord(min_frequency=run.min_frequency)
+        # What it said of other data sets and of scores on them is not true of what comes now.
+        self._record.datasets = [dataset.about for dataset in self.datasets]
+        through = {stage.stage for stage in self._record.stages}
         self.numbers = [number for number in sorted(stages) if number not in through]
         if not self.numbers:
             raise CheckpointError(f"{run.start} has been through these stages: ask for another with --stages.")
@@ -138,20 +139,14 @@ class Schedule:
 
     def _has_finished(self, number: int) -> bool:
         best = self.run.best(number)
-        return best.exists() and read_info(best).training["stages"][-1].get("finished", False)
+        return best.exists() and read_info(best).training.stages[-1].finished
 
     def _fit(self, number: int) -> None:
         """Train one stage, from its beginning or from where it was interrupted."""
         run, task = self.run, self._task(number)
         settings, table = task.settings, EpochTable(run.table(number))
-        self._record["stages"].append(
-            {
-                "stage": number,
-                "command": run.command,
-                "seed": run.seed,
-                "versions": VERSIONS,
-                "settings": asdict(settings),
-            }
+        self._record.stages.append(
+            StageRecord(stage=number, command=run.command, seed=run.seed, versions=VERSIONS, settings=asdict(settings))
         )
         print(f"Stage {number}: {settings.epochs} epochs, {settings.trained_blocks} blocks of the encoder trained.")
         interrupt = Interrupt()
@@ -176,7 +171,8 @@ class Schedule:
             model, info = load_model(run.best(number))
             plot_epochs(table.rows, run.loss_plot(number))
             # Last, for this says that the stage has finished.
-            info.training["stages"][-1] |= {"epochs": table.rows, "finished": True}
+            stage = info.training.stages[-1]
+            stage.epochs, stage.finished = table.rows, True
             save_model(run.best(number), model, info.vocabulary, info.training)
         trainer.strategy.barrier()
 

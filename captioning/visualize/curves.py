@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from captioning.files import replacing
+from captioning.record import Score
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -53,7 +54,7 @@ def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggest
     _save(figure, [axes], path)
 
 
-def plot_beam_scores(scores: Mapping[str, Sequence[Mapping]], path: Path) -> None:
+def plot_beam_scores(scores: Mapping[str, Sequence[Score]], path: Path) -> None:
     """Draw BLEU-4 and CIDEr of each split over the beam widths.
 
     Args:
@@ -66,9 +67,9 @@ def plot_beam_scores(scores: Mapping[str, Sequence[Mapping]], path: Path) -> Non
     figure = Figure(figsize=(8, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for (split, rows), color in zip(scores.items(), (BLUE, ORANGE), strict=False):
-        widths = [row["beam_size"] for row in rows]
-        left.plot(widths, [row["bleu"][3] for row in rows], "o-", color=color, label=split)
-        right.plot(widths, [row["cider"] for row in rows], "o-", color=color, label=split)
+        widths = [row.beam_size for row in rows]
+        left.plot(widths, [row.bleu[3] for row in rows], "o-", color=color, label=split)
+        right.plot(widths, [row.measures["cider"] for row in rows], "o-", color=color, label=split)
     left.set(xlabel="beam width", ylabel="BLEU-4", xticks=widths)
     right.set(xlabel="beam width", ylabel="CIDEr", xticks=widths)
     left.legend(frameon=False)
