@@ -27,7 +27,7 @@ def train(settings: TrainingSettings) -> int:
     # Not before the flags are checked: loading PyTorch takes seconds.
     from captioning.data.datasets import read_dataset
     from captioning.training.callbacks import Stopped
-    from captioning.training.run import is_begun
+    from captioning.training.preflight import is_begun
     from captioning.training.stages import Schedule
 
     # Lightning's messages other than warnings are of no use here.

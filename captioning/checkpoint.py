@@ -8,9 +8,7 @@ such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocab
 """
 
 import json
-import math
 import re
-import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +21,8 @@ from safetensors.numpy import save
 
 from captioning.config import GRAPH_PRECISIONS, ModelConfig
 from captioning.errors import CheckpointError, shown
-from captioning.files import replacing
+from captioning.files import FileFingerprint, file_fingerprint, replacing
+from captioning.header import TYPES, StoredTensor, read_header
 from captioning.record import TrainingRecord, format_record, parse_record
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -31,23 +30,6 @@ FORMAT = "captioning/2"
 # Files of these formats are read; those of the first have no graphs.
 FORMATS = ("captioning/1", FORMAT)
 SUFFIX = ".safetensors"
-# Bytes of names, shapes and metadata: many times what a model needs, and little even when it is taken apart.
-MAX_HEADER = 4 * 2**20
-MAX_DIMENSIONS = 8
-METADATA = "__metadata__"
-# Of a tensor's types those that a checkpoint may have.
-TYPES = {
-    name: np.dtype(kind)
-    for name, kind in {
-        "F16": "<f2",
-        "F32": "<f4",
-        "I64": "<i8",
-        "I32": "<i4",
-        "I8": "i1",
-        "U8": "u1",
-        "BOOL": "?",
-    }.items()
-}
 # Tensors that no optimizer changes: batch norm's statistics.
 BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked")
 GRAPHS = ("encoder", "step")
@@ -62,29 +44,6 @@ def graph_name(precision: str, graph: str) -> str:
 
 
 @dataclass(frozen=True)
-class Version:
-    """A checkpoint file as it was at a time; one that has been replaced or written to since is another."""
-
-    path: Path
-    inode: int
-    size: int
-    modified: int
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in the file: its type there (a name of TYPES), its shape, and its first byte."""
-
-    type: str
-    shape: tuple[int, ...]
-    start: int
-
-    @property
-    def count(self) -> int:
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
 class CheckpointInfo:
     """What a checkpoint says of itself, read without its tensors.
 
@@ -95,7 +54,7 @@ class CheckpointInfo:
         training: data, settings, epoch tables and scores.
         size: of the file, in bytes.
         tensors: what the file holds, by name.
-        version: of the file that was read.
+        fingerprint: of the file that was read.
     """
 
     path: Path
@@ -104,7 +63,7 @@ class CheckpointInfo:
     training: TrainingRecord
     size: int
     tensors: Mapping[str, StoredTensor] = field(repr=False)
-    version: Version = field(repr=False)
+    fingerprint: FileFingerprint = field(repr=False)
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -173,10 +132,10 @@ def read_info(path: Path | str) -> CheckpointInfo:
     Raises:
         CheckpointError: the file is missing, truncated or of another format.
     """
-    version = read_version(path)
-    with _opened(version) as file:
-        metadata, tensors = _read_header(version, file)
-    return _describe(version, metadata, tensors)
+    fingerprint = checkpoint_fingerprint(path)
+    with _opened(fingerprint.path) as file:
+        metadata, tensors = read_header(file, fingerprint.size)
+    return _describe(fingerprint, metadata, tensors)
 
 
 def read_tensors(info: CheckpointInfo, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -186,7 +145,7 @@ def read_tensors(info: CheckpointInfo, names: Sequence[str]) -> dict[str, np.nda
         CheckpointError: they are not all finite, or the file has been replaced since its description was read.
     """
     tensors = {}
-    with _opened(info.version) as file:
+    with _opened(info.path) as file:
         for name in names:
             stored = info.tensors[name]
             file.seek(stored.start)
@@ -195,7 +154,7 @@ def read_tensors(info: CheckpointInfo, names: Sequence[str]) -> dict[str, np.nda
             if file.readinto(data) != len(data):
                 raise ValueError("it ends early")
             tensors[name] = np.frombuffer(data, TYPES[stored.type]).reshape(stored.shape)
-        if read_version(info.path) != info.version:
+        if checkpoint_fingerprint(info.path) != info.fingerprint:
             raise ValueError("it was replaced while it was read")
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "f":
@@ -205,20 +164,16 @@ def read_tensors(info: CheckpointInfo, names: Sequence[str]) -> dict[str, np.nda
     return tensors
 
 
-def read_version(path: Path | str) -> Version:
-    """The file as it is now.
+def checkpoint_fingerprint(path: Path | str) -> FileFingerprint:
+    """The fingerprint of a checkpoint as it is now.
 
     Raises:
         CheckpointError: there is no such file.
     """
-    path = Path(path)
     try:
-        found = path.stat()
+        return file_fingerprint(Path(path))
     except (OSError, ValueError):
-        found = None
-    if found is None or not stat.S_ISREG(found.st_mode):
-        raise CheckpointError(f"There is no checkpoint {path}: check the name, or train one with train.py.")
-    return Version(path, found.st_ino, found.st_size, found.st_mtime_ns)
+        raise CheckpointError(f"There is no checkpoint {path}: check the name, or train one with train.py.") from None
 
 
 def list_checkpoints(folder: Path | str) -> list[Path]:
@@ -238,54 +193,12 @@ def list_checkpoints(folder: Path | str) -> list[Path]:
 
 
 @contextmanager
-def _opened(version: Version) -> Iterator[BufferedReader]:
+def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
-        with version.path.open("rb") as file:
+        with path.open("rb") as file:
             yield file
     except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
-        raise damaged(version.path, f"it is not a whole safetensors file ({shown(error)})") from None
-
-
-def _read_header(version: Version, file: BufferedReader) -> tuple[dict, dict[str, StoredTensor]]:
-    """The metadata, and each tensor's type, shape and place."""
-    length = int.from_bytes(file.read(8), "little")
-    if length > MAX_HEADER:
-        raise ValueError(f"its header claims {length:,} bytes")
-    header = json.loads(file.read(length).decode(), object_pairs_hook=_named_once)
-    metadata = header.pop(METADATA, {})
-    if not isinstance(metadata, dict):
-        raise ValueError("its metadata are no dictionary")
-    tensors = {name: _stored_tensor(name, entry, 8 + length, version.size) for name, entry in header.items()}
-    places = sorted((tensor.start, tensor.count * TYPES[tensor.type].itemsize) for tensor in tensors.values())
-    end = 8 + length
-    for start, size in places:
-        if start != end:
-            raise ValueError("its tensors overlap, or leave gaps")
-        end += size
-    if end != version.size:
-        raise ValueError(f"it has {version.size:,} bytes and its header says {end:,}")
-    return metadata, tensors
-
-
-def _named_once(pairs: list[tuple[str, object]]) -> dict:
-    named = dict(pairs)
-    if len(named) < len(pairs):
-        raise ValueError("its header names something twice")
-    return named
-
-
-def _stored_tensor(name: str, entry: dict, first: int, size: int) -> StoredTensor:
-    kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-    if kind not in TYPES:
-        raise ValueError(f"{shown(name)} is stored as {shown(kind)}")
-    if len(shape) > MAX_DIMENSIONS:
-        raise ValueError(f"{shown(name)} has {len(shape):,} dimensions")
-    if not all(type(number) is int and 0 <= number <= size for number in (*shape, start, end)):
-        raise ValueError(f"{shown(name)} has a shape or place that is none")
-    tensor = StoredTensor(kind, shape, first + start)
-    if end - start != tensor.count * TYPES[kind].itemsize:
-        raise ValueError(f"{shown(name)} has another size than its shape")
-    return tensor
+        raise damaged(path, f"it is not a whole safetensors file ({shown(error)})") from None
 
 
 def _check_graph_names(names: Iterable[str]) -> None:
@@ -308,8 +221,8 @@ def _check_graph_names(names: Iterable[str]) -> None:
                 raise ValueError(f"its graphs in {precision} are not whole")
 
 
-def _describe(version: Version, metadata: dict, tensors: dict[str, StoredTensor]) -> CheckpointInfo:
-    path = version.path
+def _describe(fingerprint: FileFingerprint, metadata: dict, tensors: dict[str, StoredTensor]) -> CheckpointInfo:
+    path = fingerprint.path
     if metadata.get("format") not in FORMATS:
         raise damaged(path, f"its format is not {FORMAT}")
     try:
@@ -321,7 +234,7 @@ def _describe(version: Version, metadata: dict, tensors: dict[str, StoredTensor]
         _check_graph_names(name for name in tensors if name.startswith("graph."))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, f"its description is damaged ({shown(error)})") from None
-    return CheckpointInfo(path, config, vocabulary, training, version.size, tensors, version)
+    return CheckpointInfo(path, config, vocabulary, training, fingerprint.size, tensors, fingerprint)
 
 
 def damaged(path: Path, reason: str) -> CheckpointError:

@@ -1,13 +1,16 @@
 """Files that appear whole under their name, or not at all; folders that one process at a time writes in; fingerprints.
 
-A fingerprint is a JSON object with the settings that something long was begun with. It lies beside what is made, which
-is continued with the same settings or not at all.
+The fingerprint of a file is another when the file has been replaced or written to. The fingerprint of a run is a JSON
+object with the settings that it was begun with; it lies beside what is made, which is continued with the same settings
+or not at all.
 """
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +19,28 @@ from filelock import lock_descriptor
 from captioning.errors import CaptioningError
 
 BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class FileFingerprint:
+    """A file as it was at a time: its place, its inode, its bytes, and when it was last written to (nanoseconds)."""
+
+    path: Path
+    inode: int
+    size: int
+    modified: int
+
+
+def file_fingerprint(path: Path) -> FileFingerprint:
+    """The fingerprint of a file as it is now.
+
+    Raises:
+        OSError, ValueError: there is no such file.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(f"{path} is no file")
+    return FileFingerprint(path, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def test_saving_what_was_loaded_changes_nothing(saved, tmp_path):
     save_model(again, model, info.vocabulary, info.training)
     second, second_info = load_model(again)
     assert torch.equal(outputs(model), outputs(second))
-    assert replace(second_info, path=saved, version=info.version, vocabulary=info.vocabulary) == info
+    assert replace(second_info, path=saved, fingerprint=info.fingerprint, vocabulary=info.vocabulary) == info
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name])
 

@@ -25,8 +25,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from captioning import DEFAULT_CHECKPOINT, Captioner
-from captioning.checkpoint import GRAPHS, MAX_HEADER, graph_name, list_checkpoints, read_info
+from captioning.checkpoint import GRAPHS, graph_name, list_checkpoints, read_info
 from captioning.errors import CheckpointError
+from captioning.header import MAX_HEADER
 from captioning.model.model import load_model, save_model
 from captioning.page import card
 from captioning.record import TrainingRecord
@@ -42,6 +43,7 @@ NAME = "hostile.safetensors"
 LOAD = """
 import sys, time
 from captioning import Captioner, CheckpointError
+from captioning.header import MAX_HEADER
 from captioning.model.model import load_model
 load = {"PyTorch": load_model, "ONNX Runtime": Captioner.from_checkpoint}[sys.argv[1]]
 for path in sys.argv[2:]:
@@ -57,6 +59,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 LOAD_AGAIN_AND_AGAIN = """
 import sys, time
 from captioning.errors import CheckpointError
+from captioning.header import MAX_HEADER
 from captioning.model.model import load_model
 print("ready", flush=True)
 started, seen = time.monotonic(), set()

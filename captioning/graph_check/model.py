@@ -1,8 +1,12 @@
 """The two graphs of a checkpoint: what they must take and give, by its configuration."""
 
-from captioning.checkpoint import TYPES, CheckpointInfo
+from captioning.checkpoint import CheckpointInfo
 from captioning.graph_check.check import GraphTensor, check_graph, parse_graph
+from captioning.header import TYPES
 
+# What the graphs give, in this order.
+ENCODER_OUTPUTS = ("features", "projected", "hidden", "cell")
+STEP_OUTPUTS = ("attention", "next_hidden", "next_cell", "log_probabilities", "candidates", "wanted_log_probabilities")
 # The largest of each size that varies in a search: states that are continued, hypotheses, tokens asked for of each.
 LARGEST = {"states": 128, "rows": 128, "wanted": 128}
 
@@ -34,16 +38,20 @@ def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> 
     }
     sizes = {**LARGEST, "candidates": vocabulary_size}
     projected, state = floats(cells, config.attention_size), config.decoder_size
+    encoder_outputs = (floats(*grid, depth), projected, floats(1, state), floats(1, state))
+    step_outputs = (
+        floats("states", cells),
+        floats("rows", state),
+        floats("rows", state),
+        floats("rows", "candidates"),
+        integers("rows", "candidates"),
+        floats("rows", "wanted"),
+    )
     return (
         check_graph(
             encoder,
             inputs={"pixels": GraphTensor("uint8", (1, 3, config.image_size, config.image_size))},
-            outputs={
-                "features": floats(*grid, depth),
-                "projected": projected,
-                "hidden": floats(1, state),
-                "cell": floats(1, state),
-            },
+            outputs=dict(zip(ENCODER_OUTPUTS, encoder_outputs, strict=True)),
             weights=weights,
             sizes=sizes,
         ),
@@ -59,14 +67,7 @@ def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> 
                 "wanted": integers("rows", "wanted"),
                 "count": integers(1),
             },
-            outputs={
-                "attention": floats("states", cells),
-                "next_hidden": floats("rows", state),
-                "next_cell": floats("rows", state),
-                "log_probabilities": floats("rows", "candidates"),
-                "candidates": integers("rows", "candidates"),
-                "wanted_log_probabilities": floats("rows", "wanted"),
-            },
+            outputs=dict(zip(STEP_OUTPUTS, step_outputs, strict=True)),
             weights=weights,
             sizes=sizes,
         ),

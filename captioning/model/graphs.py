@@ -16,11 +16,10 @@ from torch import nn
 from torch.export import Dim
 
 from captioning.checkpoint import WEIGHTS_PLACE
+from captioning.graph_check.model import ENCODER_OUTPUTS, STEP_OUTPUTS
 from captioning.model.decoder import AttendedState, Memory, State, speakable_log_probabilities
 from captioning.model.model import CaptioningModel
 
-ENCODER_OUTPUTS = ("features", "projected", "hidden", "cell")
-STEP_OUTPUTS = ("attention", "next_hidden", "next_cell", "log_probabilities", "candidates", "wanted_log_probabilities")
 # Numbers up to which a constant is computed when a graph is made.
 SMALL = 1024
 # Numbers up to which a constant stands in a graph's structure, such as a shape.

@@ -7,8 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from captioning import Caption, Captioner, ImageError, SearchOptions, open_image
-from captioning.checkpoint import Version
 from captioning.data.datasets import CaptionDataset, read_dataset
+from captioning.files import FileFingerprint, file_fingerprint
 from captioning.inference.captioner import EncodedPhotos
 from captioning.memory import give_back_free_memory
 from captioning.page.library import Photo, read_photo
@@ -20,13 +20,13 @@ THUMBNAIL_SIZE = 160
 PATH = type(Path())
 
 
-def identify_file(path: Path) -> tuple[str | int, ...]:
+def identify_path(path: Path) -> tuple[str | int, ...]:
     """Equal for the same file as long as it is not replaced or written to."""
     try:
-        found = path.stat()
-    except OSError:
+        found = file_fingerprint(path)
+    except (OSError, ValueError):
         return (str(path),)
-    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+    return str(path), found.inode, found.size, found.modified
 
 
 def identify_caption(caption: Caption) -> tuple[str, float]:
@@ -35,8 +35,8 @@ def identify_caption(caption: Caption) -> tuple[str, float]:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
-def load_captioner(version: Version) -> Captioner:
-    captioner = Captioner.from_checkpoint(version.path)
+def load_captioner(checkpoint: FileFingerprint) -> Captioner:
+    captioner = Captioner.from_checkpoint(checkpoint.path)
     give_back_free_memory()
     return captioner
 
@@ -46,12 +46,12 @@ def load_dataset(folder: Path) -> CaptionDataset:
     return read_dataset(folder)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={PATH: identify_file})
+@st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={PATH: identify_path})
 def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:
     return read_photo(title, source, references)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={PATH: identify_file})
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={PATH: identify_path})
 def load_thumbnail(path: Path) -> str | None:
     """The URL of a thumbnail, if the photo can be read."""
     try:
@@ -61,14 +61,14 @@ def load_thumbnail(path: Path) -> str | None:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Photo: attrgetter("key")})
-def encode(version: Version, photo: Photo) -> EncodedPhotos:
-    return load_captioner(version).encode([photo.image])
+def encode(checkpoint: FileFingerprint, photo: Photo) -> EncodedPhotos:
+    return load_captioner(checkpoint).encode([photo.image])
 
 
 @st.cache_resource(max_entries=128, show_spinner="Describing the photo …", hash_funcs={Photo: attrgetter("key")})
-def describe(version: Version, photo: Photo, beam_size: int, prefix: tuple[str, ...] = ()) -> Caption:
+def describe(checkpoint: FileFingerprint, photo: Photo, beam_size: int, prefix: tuple[str, ...] = ()) -> Caption:
     options = SearchOptions(beam_size=beam_size, keep_tree=True)
-    return load_captioner(version).describe(encode(version, photo), options, [prefix])[0]
+    return load_captioner(checkpoint).describe(encode(checkpoint, photo), options, [prefix])[0]
 
 
 @st.cache_resource(

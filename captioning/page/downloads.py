@@ -15,7 +15,7 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.components.v2 import component
 
-from captioning.checkpoint import Version
+from captioning.files import FileFingerprint
 from captioning.page.library import Photo
 from captioning.visualize.export import FORMATS, Scene, file_name
 from captioning.visualize.player.data import CaptionPane
@@ -53,10 +53,10 @@ class Download:
         return {"id": self.id, "name": name, "mime": mime, "content": content}
 
 
-def show_downloads(version: Version, photo: Photo, panes: Sequence[CaptionPane]) -> None:
+def show_downloads(checkpoint: FileFingerprint, photo: Photo, panes: Sequence[CaptionPane]) -> None:
     """A button for each format."""
     state = st.session_state
-    credit = f"{version.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
+    credit = f"{checkpoint.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
     scene = Scene(photo.title, photo.image, tuple(panes), state.look, credit.strip())
     with st.popover("Download", icon=":material/download:", key="download"):
         for suffix, kind in FORMATS.items():

@@ -6,8 +6,8 @@ from typing import NoReturn
 
 import streamlit as st
 
-from captioning.checkpoint import Version
 from captioning.errors import CaptioningError, DatasetError
+from captioning.files import FileFingerprint
 from captioning.page.address import apply_address, write_address
 from captioning.page.cache import load_dataset
 from captioning.page.downloads import forget_arrived, send_downloads
@@ -34,15 +34,15 @@ def show_page() -> None:
         with st.sidebar:
             photo = choose_photo(library)
             choose_beam_width()
-            version = choose_checkpoint()
+            checkpoint = choose_checkpoint()
         view = choose_view(library)
         if st.session_state.notice:
             st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")
         if photo:
             st.set_page_config(f"{photo.title} · {TITLE}")
-            reset_what_if(version, photo)
+            reset_what_if(checkpoint, photo)
         if photo or view == "model":
-            VIEWS[view].show(version, photo)  # pyright: ignore[reportArgumentType] (the model's view needs no photo)
+            VIEWS[view].show(checkpoint, photo)  # pyright: ignore[reportArgumentType] (the model's view needs no photo)
         else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         send_downloads()
@@ -100,9 +100,9 @@ def choose_view(library: Library) -> str:
     return st.session_state.view
 
 
-def reset_what_if(version: Version, photo: Photo) -> None:
+def reset_what_if(checkpoint: FileFingerprint, photo: Photo) -> None:
     """Forget the words that the model was made to say when the photo or the model changes."""
-    state, shown = st.session_state, (version, photo.key)
+    state, shown = st.session_state, (checkpoint, photo.key)
     if state.shown not in (None, shown):
         state.said = []
     state.shown = shown

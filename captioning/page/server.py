@@ -19,7 +19,7 @@ def load_first_page() -> None:
     """Load and compute what a page shows when it is opened without an address; an error is left to the page to say."""
     # Not before the server is up, which a browser waits for.
     from captioning import SearchOptions
-    from captioning.checkpoint import read_version
+    from captioning.checkpoint import checkpoint_fingerprint
     from captioning.errors import CaptioningError
     from captioning.page.cache import describe, load_captioner, load_photo
     from captioning.page.library import default_checkpoint, offered_checkpoints
@@ -30,9 +30,9 @@ def load_first_page() -> None:
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     with suppress(CaptioningError):
         library, checkpoints = load_library(), offered_checkpoints()
-        version = read_version(checkpoints[default_checkpoint(checkpoints)])
-        load_captioner(version)
+        checkpoint = checkpoint_fingerprint(checkpoints[default_checkpoint(checkpoints)])
+        load_captioner(checkpoint)
         gallery_labels(library.gallery)
         if not library.dataset:
             title, path = next(iter(library.gallery.items()))
-            describe(version, load_photo(title, path), SearchOptions().beam_size)
+            describe(checkpoint, load_photo(title, path), SearchOptions().beam_size)

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from captioning.checkpoint import Version, read_info, read_version
+from captioning.checkpoint import checkpoint_fingerprint, read_info
 from captioning.errors import CaptioningError
+from captioning.files import FileFingerprint
 from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
 from captioning.page.gallery import sample_credit
@@ -121,10 +122,10 @@ def choose_beam_width() -> None:
     st.slider("Beam width", BEAM_SIZES[0], BEAM_SIZES[-1], key="beam_size", help=BEAM_WIDTH, persist_state="page")
 
 
-def choose_checkpoint() -> Version:
+def choose_checkpoint() -> FileFingerprint:
     paths = offered_checkpoints()
     if st.session_state.get("checkpoint") not in paths:
         st.session_state.checkpoint = default_checkpoint(paths)
     path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT, persist_state="page")]
     st.caption(as_markdown(describe_scores(read_info(path))), help=BLEU)
-    return read_version(path)
+    return checkpoint_fingerprint(path)

@@ -4,8 +4,8 @@ import re
 
 import streamlit as st
 
-from captioning.checkpoint import Version
 from captioning.errors import CaptioningError, printable
+from captioning.files import FileFingerprint
 from captioning.page.cache import load_captioner
 from captioning.page.library import Photo
 
@@ -27,9 +27,9 @@ def show_error(error: CaptioningError) -> None:
     st.error(as_markdown(str(error)), icon=":material/error:")
 
 
-def show_training_note(version: Version, photo: Photo) -> None:
+def show_training_note(checkpoint: FileFingerprint, photo: Photo) -> None:
     """Say honestly what the model has seen in its training, and what it has not."""
-    datasets = load_captioner(version).info.training.datasets
+    datasets = load_captioner(checkpoint).info.training.datasets
     name = " and ".join(dataset.name for dataset in datasets) or "an unnamed data set"
     people = " of people, dogs and the outdoors" if name.startswith("Flickr") and len(datasets) == 1 else ""
     photos = sum(dataset.train for dataset in datasets)

@@ -12,9 +12,9 @@ from captioning.model.model import load_model, save_model
 from captioning.record import DataSetRecord, Score
 from captioning.training.callbacks import write_table
 from captioning.training.optimize import make_graphs
-from captioning.training.run import check_output
+from captioning.training.plots import plot_beam_scores
+from captioning.training.preflight import check_output
 from captioning.training.settings import RunSettings
-from captioning.visualize.curves import plot_beam_scores
 
 BEAM_SIZES = (1, 3, 5)
 

@@ -3,8 +3,9 @@
 import hashlib
 import math
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,23 +22,18 @@ from captioning.data.datasets import CaptionDataset
 from captioning.data.held_out import without_held_out
 from captioning.data.word_vectors import read_word_vectors
 from captioning.errors import CheckpointError, DatasetError
+from captioning.files import holding
 from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
 from captioning.record import StageRecord, TrainingRecord
 from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
-from captioning.training.run import (
-    check_same,
-    check_stages,
-    check_unfinished,
-    check_writable,
-    sole_writer,
-)
+from captioning.training.plots import plot_epochs, plot_learning_rates
+from captioning.training.preflight import check_same, check_stages, check_unfinished, check_writable, is_begun
 from captioning.training.scores import score_stages
 from captioning.training.self_critical import SelfCriticalTask
 from captioning.training.settings import RunSettings, StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
-from captioning.visualize.curves import plot_epochs, plot_learning_rates
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 VERSIONS = {
@@ -104,7 +100,7 @@ class Schedule:
             CheckpointError: there is no run to resume or one in the way, or results cannot be written.
             Stopped: Ctrl-C was pressed, and the state is saved.
         """
-        with sole_writer(self.run) if self._is_first_process else nullcontext():
+        with _sole_writer(self.run) if self._is_first_process else nullcontext():
             check_unfinished(self.run)
             if self._is_first_process:
                 check_same(self.run, self._fingerprint())
@@ -228,6 +224,38 @@ class Schedule:
         model = CaptioningModel(config, len(self.vocabulary), pretrained=True)
         model.decoder.embedding.weight.data.copy_(torch.from_numpy(vectors))
         return model
+
+
+@contextmanager
+def _sole_writer(run: RunSettings) -> Iterator[None]:
+    """Have the run's folder to oneself in the block, and tell what cannot be written in one sentence.
+
+    Raises:
+        CheckpointError: another run has the folder, or the disk is full.
+    """
+
+    def refuse() -> None:
+        raise CheckpointError(f"Another run is writing to {run.folder}: wait for it, or name another --run.")
+
+    try:
+        with holding(run.folder, refuse), _quiet_threads():
+            yield
+    except OSError as error:
+        again = "the same with --resume" if is_begun(run) else "the same"
+        raise CheckpointError(
+            f"The run cannot be written to {run.folder} ({error.strerror or error}): free space, and run {again} again."
+        ) from None
+
+
+@contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Let TensorBoard's thread end without a traceback where it cannot write; it tells the main thread anyway."""
+    before = threading.excepthook
+    threading.excepthook = lambda failed: None if issubclass(failed.exc_type, OSError) else before(failed)
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _learned_as_one(datasets: Sequence[CaptionDataset]) -> list[CaptionDataset]:

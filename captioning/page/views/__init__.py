@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from captioning.checkpoint import Version
+from captioning.files import FileFingerprint
 from captioning.page.library import Library, Photo
 from captioning.page.views.beam_search import show_search
 from captioning.page.views.compare import show_comparison
@@ -17,7 +17,7 @@ class View:
     """A view: its name on screen, and the function that shows it."""
 
     name: str
-    show: Callable[[Version, Photo], None]
+    show: Callable[[FileFingerprint, Photo], None]
 
 
 VIEWS = {

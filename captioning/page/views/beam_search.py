@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 from captioning import Caption, SearchOptions
-from captioning.checkpoint import Version
+from captioning.files import FileFingerprint
 from captioning.page.cache import describe
 from captioning.page.library import Photo
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_training_note
@@ -21,10 +21,10 @@ SCORE = (
 )
 
 
-def show_search(version: Version, photo: Photo) -> None:
+def show_search(checkpoint: FileFingerprint, photo: Photo) -> None:
     """The tree of the search, and what it ended with."""
-    show_training_note(version, photo)
-    caption = describe(version, photo, st.session_state.beam_size)
+    show_training_note(checkpoint, photo)
+    caption = describe(checkpoint, photo, st.session_state.beam_size)
     st.markdown(f"#### Beam search at width {st.session_state.beam_size}", help=f"{BEAM_SEARCH} {LOG_PROBABILITY}")
     show_tree(describe_tree(caption.tree))
     st.markdown("#### Final hypotheses", help=SCORE.format(SearchOptions().length_penalty))

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from captioning import Caption
-from captioning.checkpoint import Version, read_version
+from captioning.checkpoint import checkpoint_fingerprint
+from captioning.files import FileFingerprint
 from captioning.page.cache import describe, load_player_data
 from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
 from captioning.page.player import show_player
@@ -14,25 +15,27 @@ from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.screen import number
 
 
-def show_comparison(version: Version, photo: Photo) -> None:
+def show_comparison(checkpoint: FileFingerprint, photo: Photo) -> None:
     """The photo at every beam width, and two checkpoints side by side."""
-    show_training_note(version, photo)
+    show_training_note(checkpoint, photo)
     st.markdown("#### Beam widths", help=f"{LOG_PROBABILITY} The time is that of the search alone.")
-    captions = {width: describe(version, photo, width) for width in BEAM_SIZES}
+    captions = {width: describe(checkpoint, photo, width) for width in BEAM_SIZES}
     st.table(width_rows(captions), hide_index=True)
     st.markdown("#### Checkpoints")
-    others = {name: path for name, path in offered_checkpoints().items() if path != version.path}
+    others = {name: path for name, path in offered_checkpoints().items() if path != checkpoint.path}
     if not others:
         st.info("There is no other checkpoint: put one into checkpoints/ to see two side by side.")
         return
     if st.session_state.get("other") not in others:
         st.session_state.other = next(iter(others))
     other = others[st.selectbox("Beside it", list(others), key="other", persist_state="page")]
-    compare_checkpoints(photo, version, read_version(other))
+    compare_checkpoints(photo, checkpoint, checkpoint_fingerprint(other))
 
 
-def compare_checkpoints(photo: Photo, *versions: Version) -> None:
-    found = {version.path.stem: describe(version, photo, st.session_state.beam_size) for version in versions}
+def compare_checkpoints(photo: Photo, *checkpoints: FileFingerprint) -> None:
+    found = {
+        checkpoint.path.stem: describe(checkpoint, photo, st.session_state.beam_size) for checkpoint in checkpoints
+    }
     panes = [
         CaptionPane(caption, name, f"log-probability {number(caption.log_probability)}")
         for name, caption in found.items()

@@ -2,16 +2,16 @@
 
 import streamlit as st
 
-from captioning.checkpoint import Version
+from captioning.files import FileFingerprint
 from captioning.page import card
 from captioning.page.cache import load_captioner
 from captioning.page.library import Photo
 from captioning.page.text import BLEU, as_markdown
 
 
-def show_model(version: Version, photo: Photo | None) -> None:
+def show_model(checkpoint: FileFingerprint, photo: Photo | None) -> None:
     """The checkpoint's card; it needs no photo."""
-    captioner = load_captioner(version)
+    captioner = load_captioner(checkpoint)
     left, right = st.columns(2, gap="large")
     with left:
         show_facts("The model", card.describe_model(captioner))
@@ -27,7 +27,7 @@ def show_model(version: Version, photo: Photo | None) -> None:
         st.info("It has not been scored yet: see python -m captioning evaluate.")
     for stage in card.describe_stages(captioner.info):
         show_stage(stage)
-    limits = card.describe_limits(version.path)
+    limits = card.describe_limits(checkpoint.path)
     if limits:
         st.markdown("#### What it is bad at")
         st.markdown(limits)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from captioning import Caption, Captioner
-from captioning.checkpoint import Version
 from captioning.errors import CaptioningError
+from captioning.files import FileFingerprint
 from captioning.page.cache import describe, load_captioner, load_player_data
 from captioning.page.downloads import show_downloads
 from captioning.page.library import Photo
@@ -16,24 +16,24 @@ from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.screen import number, spoken
 
 
-def show_steps(version: Version, photo: Photo) -> None:
+def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
     """The caption word by word, alone or beside what the model says when it is made to say another word."""
     state = st.session_state
-    plain = describe(version, photo, state.beam_size)
+    plain = describe(checkpoint, photo, state.beam_size)
     panes = [CaptionPane(plain)]
     try:
         if state.said:
-            panes = what_if(plain, describe(version, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
+            panes = what_if(plain, describe(checkpoint, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
     except CaptioningError as error:
         show_error(error)
         state.said.clear()
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
-        show_training_note(version, photo)
-        show_downloads(version, photo, panes)
+        show_training_note(checkpoint, photo)
+        show_downloads(checkpoint, photo, panes)
     if state.said:
         show_question(state.said[-1])
     show_stage(load_player_data(photo, panes, what_if=True), panes)
-    show_timing(plain, load_captioner(version))
+    show_timing(plain, load_captioner(checkpoint))
 
 
 def show_stage(data: dict, panes: Sequence[CaptionPane]) -> None:

@@ -4,7 +4,7 @@ import re
 
 import streamlit as st
 
-from captioning.checkpoint import Version
+from captioning.files import FileFingerprint
 from captioning.page.cache import describe
 from captioning.page.library import Photo
 from captioning.page.text import BLEU, as_markdown, show_training_note
@@ -12,16 +12,16 @@ from captioning.visualize.screen import to_url
 from captioning.vocabulary import tokenize
 
 
-def show_truth(version: Version, photo: Photo) -> None:
+def show_truth(checkpoint: FileFingerprint, photo: Photo) -> None:
     """What people wrote of the photo, beside what the model says."""
-    show_training_note(version, photo)
+    show_training_note(checkpoint, photo)
     if not photo.references:
         st.info("This photo comes without reference captions: choose one of the data set.")
         return
     # Here, so that the page does not wait for what only this view needs.
     from captioning.evaluation.metrics import bleu
 
-    caption = describe(version, photo, st.session_state.beam_size)
+    caption = describe(checkpoint, photo, st.session_state.beam_size)
     left, right = st.columns([2, 3], gap="large")
     # A URL that holds it whole: a file of Streamlit's may be gone by the time the browser asks for it.
     left.image(to_url(photo.image), width="stretch", alt=photo.title)

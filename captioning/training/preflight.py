@@ -1,14 +1,12 @@
-"""What is checked before a run starts, and its folder while it runs."""
+"""What is checked before hours are spent: settings against model and data, places, room, and what a run resumes."""
 
 import json
 import shutil
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from captioning.errors import CheckpointError, DatasetError
-from captioning.files import changed, holding, load_fingerprint, replacing, write_whole
+from captioning.files import changed, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
 from captioning.training.settings import RunSettings, StageSettings
 
@@ -89,38 +87,6 @@ def check_output(path: Path) -> None:
     """
     if path.exists():
         raise CheckpointError(f"{path} is there already: name another --output.")
-
-
-@contextmanager
-def sole_writer(run: RunSettings) -> Iterator[None]:
-    """Have the run's folder to oneself in the block, and tell what cannot be written in one sentence.
-
-    Raises:
-        CheckpointError: another run has the folder, or the disk is full.
-    """
-
-    def refuse() -> None:
-        raise CheckpointError(f"Another run is writing to {run.folder}: wait for it, or name another --run.")
-
-    try:
-        with holding(run.folder, refuse), _quiet_threads():
-            yield
-    except OSError as error:
-        again = "the same with --resume" if is_begun(run) else "the same"
-        raise CheckpointError(
-            f"The run cannot be written to {run.folder} ({error.strerror or error}): free space, and run {again} again."
-        ) from None
-
-
-@contextmanager
-def _quiet_threads() -> Iterator[None]:
-    """Let TensorBoard's thread end without a traceback where it cannot write; it tells the main thread anyway."""
-    before = threading.excepthook
-    threading.excepthook = lambda failed: None if issubclass(failed.exc_type, OSError) else before(failed)
-    try:
-        yield
-    finally:
-        threading.excepthook = before
 
 
 def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
