@@ -1,8 +1,11 @@
 """`train.py` for real, at small scale: a few photos, a small encoder, a few epochs."""
 
 import csv
+import io
 import json
 import os
+import pickle
+import random
 import re
 import shutil
 import signal
@@ -173,6 +176,96 @@ def test_a_stage_has_finished_when_its_record_says_so(trained, data, tmp_path):
     assert re.findall(r"^Stage (\d):", out, re.MULTILINE) == ["3"]
     expected, found = (read_info(place / "stage3.safetensors").training.stages for place in (trained / "run", folder))
     assert [(stage.finished, stage.epochs) for stage in found] == [(True, stage.epochs) for stage in expected]
+
+
+@pytest.fixture(scope="module")
+def interrupted(trained, data, tmp_path_factory) -> Path:
+    """A run whose third stage has a state and has not finished."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    shutil.copytree(trained / "run", folder / "run")
+    model, info = load_model(folder / "run" / "stage3.safetensors")
+    info.training.stages[-1].finished = False
+    save_model(info.path, model, info.vocabulary, info.training)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "difference"),
+    [
+        ("--precision bf16-mixed", "precision 32-true instead of bf16-mixed"),
+        ("--devices 2", "devices 1 instead of 2"),
+        ("--freeze-embedding", "freeze embedding False instead of True"),
+        ("--seed 1", "seed 0 instead of 1"),
+        ("--stages 1 3", "stages 1, 2, 3 instead of 1, 3"),
+        ("--start FOLDER/run/stage1.safetensors", "another checkpoint to start from"),
+        ("--min-frequency 2", "another vocabulary"),
+        (
+            "--decoder-size 24 --stage2-learning-rate 0.5",
+            "decoder size 16 instead of 24 and stage 2 learning rate 0.0001",
+        ),
+        ("--data OTHER", "another set of photos and captions in Flickr8k, Kaggle edition:"),
+    ],
+)
+def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, tmp_path, run_main, flags, difference):
+    other = shutil.copytree(data, tmp_path / "other", ignore=shutil.ignore_patterns("cache"))
+    captions = other / "captions.txt"
+    captions.write_text(captions.read_text().replace("a red dog runs .", "a dog runs red .", 1))
+    flags = flags.replace("FOLDER", str(interrupted)).replace("OTHER", str(other)).split()
+    code, _, error = run_main(train_command.main, *train(data, interrupted, *STAGES, "--resume", *flags)[2:])
+    assert code == 2
+    assert difference in error
+    assert error.endswith(": resume with the same as then, or name another --run.\n")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_of_another_library_is_not_resumed_and_one_that_noted_less_is(interrupted, data, tmp_path, run_main):
+    folder = shutil.copytree(interrupted, tmp_path / "run of then") / "run"
+    begun = json.loads((folder / "run.json").read_text())
+    command = train(data, folder.parent, *STAGES, "--resume")[2:]
+    (folder / "run.json").write_text(json.dumps(begun | {"torch": "1.0"}))
+    code, _, error = run_main(train_command.main, *command)
+    assert (code, "was begun with torch 1.0 instead of" in error) == (2, True)
+    # As runs were begun before these were noted; a damaged state stops it before it trains.
+    (folder / "run.json").write_text(json.dumps({"vocabulary": begun["vocabulary"], "decoder_size": 16, "seed": 0}))
+    (folder / "stage3.ckpt").write_bytes(b"")
+    code, _, error = run_main(train_command.main, *command)
+    assert (code, "stage3.ckpt is damaged" in error) == (2, True)
+    assert json.loads((folder / "run.json").read_text()) == begun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (lambda state, _: state[: len(state) // 2], "is damaged"),
+        (lambda *_: b"", "is damaged"),
+        (lambda *_: random.Random(0).randbytes(10_000), "is damaged"),
+        (lambda *_: pickle.dumps({"state_dict": {}}), "is damaged"),
+        (lambda *_: saved_with_torch([1, 2]), "is damaged"),
+        (lambda *_: saved_with_torch({"state_dict": {}, "callbacks": {"SaveState": {}}}), "is not a state of stage 3"),
+        (lambda _, folder: (folder / "stage2.ckpt").read_bytes(), "is not a state of stage 3"),
+    ],
+    ids=["cut", "empty", "noise", "pickle", "list", "of another model", "of another stage"],
+)
+def test_a_state_that_cannot_be_resumed_is_named_with_the_remedy(
+    interrupted, data, tmp_path, run_main, content, problem
+):
+    folder = shutil.copytree(interrupted / "run", tmp_path / "run")
+    state = folder / "stage3.ckpt"
+    state.write_bytes(content(state.read_bytes(), folder))
+    code, _, error = run_main(train_command.main, *train(data, tmp_path, *STAGES, "--resume")[2:])
+    assert code == 2
+    assert error.splitlines()[-1].startswith(f"{state} {problem}")
+    assert error.endswith(": remove it, and stage 3 is trained from its beginning.\n")
+    assert "Traceback" not in error
+
+
+def saved_with_torch(value: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
 
 
 @pytest.mark.slow

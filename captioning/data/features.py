@@ -56,11 +56,16 @@ def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
         "image_size": model.config.image_size,
         "resized": "Pillow, bicubic",
         "mirror": mirror,
-        "photos": [[photo.name, _size(photo)] for photo in photos],
+        "photos": [[photo.name, file_size(photo)] for photo in photos],
     }
 
 
-def _size(photo: Path) -> int:
+def file_size(photo: Path) -> int:
+    """Bytes of a photo's file.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
     try:
         return photo.stat().st_size
     except OSError as error:

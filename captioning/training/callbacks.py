@@ -134,12 +134,13 @@ class SaveState(Checkpoint):
 
     Args:
         path: of the state.
+        stage: its number, which the state names.
         interval: seconds between states within an epoch.
         stop_asked: whether the run is to stop.
     """
 
-    def __init__(self, path: Path, interval: float, stop_asked: Callable[[], bool]):
-        self.path, self.interval, self.stop_asked = path, interval, stop_asked
+    def __init__(self, path: Path, stage: int, interval: float, stop_asked: Callable[[], bool]):
+        self.path, self.stage, self.interval, self.stop_asked = path, stage, interval, stop_asked
         self._saved = time.monotonic()
         self._ended = False
 
@@ -166,7 +167,7 @@ class SaveState(Checkpoint):
             raise Stopped
 
     def state_dict(self) -> dict:
-        return {"ended": self._ended}
+        return {"stage": self.stage, "ended": self._ended}
 
     def load_state_dict(self, state: dict) -> None:
         self._ended = state["ended"]

@@ -1,15 +1,35 @@
 """What is checked before hours are spent: settings against model and data, places, room, and what a run resumes."""
 
+import hashlib
 import json
+import platform
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 
-from captioning.errors import CheckpointError, DatasetError
+import lightning
+import torch
+
+from captioning.config import ModelConfig
+from captioning.data.datasets import CaptionDataset
+from captioning.data.features import file_size
+from captioning.errors import CheckpointError, DatasetError, shown
 from captioning.files import changed, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
+from captioning.training.callbacks import SaveState
 from captioning.training.settings import RunSettings, StageSettings
+from captioning.training.task import CaptioningTask
+from captioning.vocabulary import Vocabulary
 
+VERSIONS = {
+    "python": platform.python_version(),
+    "torch": str(torch.__version__),
+    "lightning": lightning.__version__,
+}
+DIGEST = re.compile("[0-9a-f]{64}")
 # Bytes of a state for each weight: the weight, and Adam's two moments of it.
 STATE_BYTES = 12
 # Bytes of a number in the feature cache.
@@ -56,27 +76,111 @@ def check_unfinished(run: RunSettings) -> None:
     check_output(run.output)
 
 
-def check_same(run: RunSettings, fingerprint: dict) -> None:
-    """See that a run goes on with the model, the data and the settings that it was begun with, or note those.
+def run_fingerprint(
+    datasets: Sequence[CaptionDataset],
+    config: ModelConfig,
+    vocabulary: Vocabulary,
+    stages: Mapping[int, StageSettings],
+    run: RunSettings,
+) -> dict:
+    """What the states of a run depend on, by the names that messages use; data and files are there by their content.
 
     Raises:
-        CheckpointError: something is another (stages may be added), or what was noted is damaged.
+        ImageError: a photo cannot be read.
     """
-    if not run.resume:
-        write_whole(run.fingerprint, json.dumps(fingerprint, indent=2).encode())
-        return
+    return {
+        **asdict(config),
+        "vocabulary": _digest("\n".join(vocabulary.words).encode()),
+        **{f"set of photos and captions in {dataset.name}": _content(dataset) for dataset in datasets},
+        "data sets": [dataset.name for dataset in datasets],
+        "checkpoint to start from": run.start and _file_digest(run.start),
+        "file of word vectors": run.word_vectors and _file_digest(run.word_vectors),
+        **{name: getattr(run, name) for name in ("freeze_embedding", "seed", "devices", "num_nodes", "precision")},
+        **{library: VERSIONS[library] for library in ("torch", "lightning")},
+        "stages": sorted(stages),
+        **{
+            f"stage {number} {name}": value
+            for number, settings in stages.items()
+            for name, value in asdict(settings).items()
+        },
+    }
+
+
+def check_same(run: RunSettings, fingerprint: dict) -> None:
+    """See that a run is resumed with all that its states depend on, and write that down.
+
+    Stages may be added after those that it was begun with.
+
+    Raises:
+        CheckpointError: something differs, or what was written down is damaged.
+    """
+    begun = _read_fingerprint(run) if run.resume else {}
+    stages = begun.get("stages")
+    kept = fingerprint["stages"][: len(stages)] if isinstance(stages, list) else fingerprint["stages"]
+    now = {**fingerprint, "stages": kept}
+    differences = [_difference(name, begun[name], now[name]) for name in changed(begun, now)]
+    if differences:
+        raise CheckpointError(
+            f"{run.folder} was begun with {' and '.join(differences)}: "
+            "resume with the same as then, or name another --run."
+        )
+    write_whole(run.fingerprint, json.dumps({**begun, **fingerprint}, indent=2).encode())
+
+
+def _read_fingerprint(run: RunSettings) -> dict:
     try:
-        begun_with = load_fingerprint(run.fingerprint.read_bytes())
+        return load_fingerprint(run.fingerprint.read_bytes())
     except FileNotFoundError:
-        begun_with = {}
+        return {}
     except ValueError:
         raise CheckpointError(
             f"{run.fingerprint} is damaged and cannot say what the run was begun with: remove it to resume unchecked."
         ) from None
-    for name in changed(begun_with, fingerprint):
-        raise CheckpointError(
-            f"{run.folder} was begun with another {name}: resume with the same as then, or name another --run."
-        )
+
+
+def _difference(name: str, begun: object, now: object) -> str:
+    """What differs; content is not named, for its digest says nothing to a reader."""
+    if any(isinstance(value, str) and DIGEST.fullmatch(value) for value in (begun, now)):
+        return f"another {name}"
+    before, after = (", ".join(map(str, value)) if isinstance(value, list) else value for value in (begun, now))
+    return f"{name.replace('_', ' ')} {shown(before)} instead of {shown(after)}"
+
+
+def _content(dataset: CaptionDataset) -> str:
+    """A digest of the names and sizes of a data set's photos, and of their captions, split by split."""
+    listed = {
+        split: [[example.photo.name, file_size(example.photo), example.captions] for example in examples]
+        for split, examples in dataset.splits.items()
+    }
+    return _digest(json.dumps(listed, sort_keys=True).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_state(path: Path, stage: int, task: CaptioningTask) -> None:
+    """See that a saved state is whole, and that of this stage.
+
+    Raises:
+        CheckpointError: it is not so.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        shapes = {name: tensor.shape for name, tensor in state["state_dict"].items()}
+        found = state["callbacks"][SaveState.__qualname__].get("stage", stage)
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UnpicklingError, ValueError):
+        problem = "is damaged"
+    else:
+        if found == stage and shapes == {name: tensor.shape for name, tensor in task.state_dict().items()}:
+            return
+        problem = f"is not a state of stage {stage} of this run"
+    raise CheckpointError(f"{path} {problem}: remove it, and stage {stage} is trained from its beginning.")
 
 
 def check_output(path: Path) -> None:

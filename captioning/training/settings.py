@@ -120,6 +120,8 @@ class RunSettings:
 
     def __post_init__(self):
         check(self)
+        if not self.output.name:
+            raise ValueError(f"output must be the path of a file, not {self.output}")
         cores = os.cpu_count() or 1
         if self.devices > cores:
             raise ValueError(f"devices must be at most {cores}, as many as this machine has cores, not {self.devices}")

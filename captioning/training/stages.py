@@ -1,8 +1,6 @@
 """The stages of training: decoder, encoder's last blocks with it, and self-critical; each from the one before."""
 
-import hashlib
 import math
-import platform
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,19 +26,22 @@ from captioning.record import StageRecord, TrainingRecord
 from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.plots import plot_epochs, plot_learning_rates
-from captioning.training.preflight import check_same, check_stages, check_unfinished, check_writable, is_begun
+from captioning.training.preflight import (
+    VERSIONS,
+    check_same,
+    check_stages,
+    check_state,
+    check_unfinished,
+    check_writable,
+    is_begun,
+    run_fingerprint,
+)
 from captioning.training.scores import score_stages
 from captioning.training.self_critical import SelfCriticalTask
 from captioning.training.settings import RunSettings, StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
-
-VERSIONS = {
-    "python": platform.python_version(),
-    "torch": str(torch.__version__),
-    "lightning": lightning.__version__,
-}
 
 
 class Schedule:
@@ -103,7 +104,8 @@ class Schedule:
         with _sole_writer(self.run) if self._is_first_process else nullcontext():
             check_unfinished(self.run)
             if self._is_first_process:
-                check_same(self.run, self._fingerprint())
+                fingerprint = run_fingerprint(self.datasets, self._model.config, self.vocabulary, self.stages, self.run)
+                check_same(self.run, fingerprint)
             for number in self.numbers:
                 if not self._has_finished(number):
                     self._fit(number)
@@ -135,12 +137,16 @@ class Schedule:
 
     def _has_finished(self, number: int) -> bool:
         best = self.run.best(number)
-        return best.exists() and read_info(best).training.stages[-1].finished
+        return best.exists() and any(
+            stage.stage == number and stage.finished for stage in read_info(best).training.stages
+        )
 
     def _fit(self, number: int) -> None:
         """Train one stage, from its beginning or from where it was interrupted."""
         run, task = self.run, self._task(number)
-        settings, table = task.settings, EpochTable(run.table(number))
+        settings, table, state = task.settings, EpochTable(run.table(number)), run.state(number)
+        if state.is_file():
+            check_state(state, number, task)
         self._record.stages.append(
             StageRecord(stage=number, command=run.command, seed=run.seed, versions=VERSIONS, settings=asdict(settings))
         )
@@ -150,7 +156,7 @@ class Schedule:
             TQDMProgressBar(refresh_rate=10),
             table,
             KeepBest(run.best(number), self.vocabulary, self._record, table),
-            SaveState(run.state(number), run.save_every, lambda: interrupt.asked),
+            SaveState(state, number, run.save_every, lambda: interrupt.asked),
         ]
         if settings.patience:
             callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
@@ -159,7 +165,6 @@ class Schedule:
         loaders = self._loaders(task, trainer)
         # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
         task.model.train()
-        state = run.state(number)
         with interrupt:
             trainer.fit(task, *loaders, ckpt_path=state if state.is_file() else None, weights_only=True)
         trainer.strategy.barrier()
@@ -196,21 +201,6 @@ class Schedule:
             train_loader(task, self._train, self.run.cache, trainer),
             dev_loader(task, self._dev, self.run.cache, trainer),
         )
-
-    def _fingerprint(self) -> dict:
-        """What a state of this run fits to, setting by setting."""
-        stages = {
-            f"stage {number} {name}": value
-            for number, settings in self.stages.items()
-            for name, value in asdict(settings).items()
-        }
-        words = hashlib.sha256("\n".join(self.vocabulary.words).encode()).hexdigest()
-        photos = {
-            f"{split} split of {dataset.name}": size
-            for dataset in self.datasets
-            for split, size in dataset.sizes.items()
-        }
-        return {**asdict(self._model.config), "vocabulary": words, "seed": self.run.seed, **photos, **stages}
 
     def _seed(self) -> None:
         lightning.seed_everything(self.run.seed, verbose=False)
