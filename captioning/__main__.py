@@ -7,16 +7,15 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from captioning import DEFAULT_CHECKPOINT
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
 from captioning.inference.options import SearchOptions
+from captioning.settings import declared
 
-MAX_BEAM_SIZE = 100
-MAX_LENGTH_PENALTY = 10
 MAX_WORKERS = 1000
 # Objects after which Python looks for garbage. Imports make half a million that are none; to look through them after
 # every 700, as is usual, takes a tenth of the command that captions one photo.
@@ -30,11 +29,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see --help.\n")
 
 
-def beam_size(text: str) -> int:
-    """A beam width given on the command line."""
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_BEAM_SIZE:
-        raise argparse.ArgumentTypeError(f"{text!r} is no beam width: give a whole number from 1 to {MAX_BEAM_SIZE}")
-    return int(text)
+def search_option(name: str) -> dict[str, Any]:
+    """The type, default and help of an option of the search, as an argument's."""
+    [option] = [each for each in declared(SearchOptions) if each.name == name]
+
+    def read(text: str) -> object:
+        try:
+            return option.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    help = f"{option.details['help']} (default: %(default)s)"
+    return {"type": read, "default": option.default, "help": help}
 
 
 def worker_count(text: str) -> int:
@@ -46,27 +52,13 @@ def worker_count(text: str) -> int:
     return int(text)
 
 
-def length_penalty(text: str) -> float:
-    """A length penalty given on the command line; far larger ones are more than a float can compute with."""
-    value = float(text)
-    if not abs(value) <= MAX_LENGTH_PENALTY:
-        raise argparse.ArgumentTypeError(f"{text!r} is no length penalty: give a number up to {MAX_LENGTH_PENALTY}")
-    return value
-
-
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m captioning", description="Caption photos, and see where the model looked.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    defaults = SearchOptions()
 
     shared = Parser(add_help=False)
     shared.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
-    shared.add_argument(
-        "--length-penalty",
-        type=length_penalty,
-        default=defaults.length_penalty,
-        help="rank captions by log-probability / words ** this (default: %(default)s)",
-    )
+    shared.add_argument("--length-penalty", **search_option("length_penalty"))
     shared.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -82,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     caption = commands.add_parser("caption", parents=[shared, printed], help="caption photos, or a folder of them")
     caption.add_argument("photos", nargs="+", metavar="PHOTO", help="or one folder, with --output")
-    caption.add_argument("--beam-size", type=beam_size, default=defaults.beam_size, help="default: %(default)s")
+    caption.add_argument("--beam-size", **search_option("beam_size"))
     caption.set_defaults(run=run_caption)
     whole = caption.add_argument_group("a folder")
     whole.add_argument(
@@ -99,14 +91,15 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("photo", metavar="PHOTO")
     export.add_argument("--format", choices=["gif", "png", "html", "json"], required=True)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
-    export.add_argument("--beam-size", type=beam_size, default=defaults.beam_size, help="default: %(default)s")
+    export.add_argument("--beam-size", **search_option("beam_size"))
     export.add_argument("--look", choices=["heat", "spotlight", "contour"], default="heat", help="default: %(default)s")
     export.set_defaults(run=run_export)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
     evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set")
     evaluate.add_argument("--split", choices=["dev", "test"], default="dev", help="default: %(default)s")
-    evaluate.add_argument("--beam-size", type=beam_size, nargs="+", default=[1, 3, 5], help="default: 1 3 5")
+    widths = {**search_option("beam_size"), "default": [1, 3, 5], "help": "default: 1 3 5"}
+    evaluate.add_argument("--beam-size", nargs="+", **widths)
     evaluate.add_argument("--results", type=Path, help="write the captions of the last width in COCO results format")
     evaluate.set_defaults(run=run_evaluate)
 

@@ -1,19 +1,29 @@
-"""Reading photos: bytes, a path or a file object in, an upright RGB photo out."""
+"""Reading photos: whatever a photo is given as in, an upright RGB photo out."""
 
 import io
+import os
+import re
 import threading
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
 
+from captioning.arrays import as_array, is_photo, to_image
 from captioning.blocks import too_many_blocks
 from captioning.errors import ImageError, shown
 from captioning.memory import allowed_bytes
 
+# What a photo can be given as; also a PyTorch tensor, whose type only its owner imports.
+PhotoSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
+SOURCES = (
+    "a path, bytes, a file opened in binary mode, a Pillow image, a NumPy array (H, W) or (H, W, C), or a PyTorch "
+    "tensor (H, W) or (C, H, W); arrays and tensors of uint8, uint16 or floats"
+)
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000
 # Of readers that hold a photo several times over: a WebP's has two canvases and copies one of them twice, an AVIF's and
@@ -46,10 +56,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 _large = threading.Lock()
 
 
-def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None) -> Image.Image:
+def open_image(source: PhotoSource, called: str | None = None) -> Image.Image:
     """Open a photo as upright 8-bit RGB.
 
     The EXIF orientation is applied, transparency is composed on white, and 16-bit, floating-point, palette,
@@ -57,13 +68,24 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
     1,280 pixels is made smaller.
 
     Args:
-        source: the photo.
+        source: a path, the bytes of a file, a file opened in binary mode, a Pillow image, a NumPy array (H, W) or
+            (H, W, C), or a PyTorch tensor (H, W) or (C, H, W). C is 1, 3, or with transparency 2 or 4. Arrays and
+            tensors are of uint8, uint16, or floats from 0 to 1 or from 0 to 255. None of them is changed.
         called: what to call it where it cannot be read; by default by the file's name.
 
     Raises:
         ImageError: the source is missing, empty, no image, damaged, over 32 MB or over 64 megapixels (a WebP,
             AVIF or TIFF and some JPEGs 32, a BMP that is run-length encoded 8; fewer where little memory is allowed).
+        TypeError: it is none of these.
     """
+    array = as_array(source)
+    if array is not None and is_photo(array):
+        name = shown(called or "The photo")
+        source = to_image(array, name)
+    if isinstance(source, Image.Image):
+        name = shown(called or Path(str(getattr(source, "filename", "") or "The photo")).name)
+        with _one_sentence_errors(name):
+            return _upright_within_limits(name, source, ours=False)
     name, data = _read(source, called)
     if not data:
         raise ImageError(f"{name} is empty: choose another photo.")
@@ -71,15 +93,61 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
         raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB: save it smaller and try again.")
     if too_many_blocks(data):
         raise ImageError(f"{name} is cut into too many blocks to be read: save it anew and try again.")
+    with _one_sentence_errors(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return _upright_within_limits(name, image, ours=True)
+
+
+def to_pixels(photo: Image.Image, size: int) -> np.ndarray:
+    """The whole photo, resized to a square, as uint8 (3, size, size).
+
+    The photo is squeezed rather than cropped, so that every part of it can be described and attended to.
+    """
+    if photo.size != (size, size):
+        photo = photo.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=None)
+    return np.ascontiguousarray(np.array(photo).transpose(2, 0, 1))
+
+
+def _read(source: object, called: str | None) -> tuple[str, bytes]:
+    """The name to use in messages, and at most one byte more than is allowed."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return shown(called or "The photo"), bytes(memoryview(source).cast("B")[: MAX_BYTES + 1])
+    if isinstance(source, str | os.PathLike):
+        return _read_file(source, called)
+    if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
+        kind = type(source)
+        given = getattr(source, "shape", None)
+        what = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+        what += "" if given is None else f" of shape {tuple(given)} and type {getattr(source, 'dtype', 'unknown')}"
+        raise TypeError(f"A photo is {SOURCES}; not {shown(what)}.")
+    name = Path(str(getattr(source, "name", "") or "The photo")).name
+    return shown(called or name), source.read(MAX_BYTES + 1)
+
+
+def _read_file(source: str | os.PathLike, called: str | None) -> tuple[str, bytes]:
+    place = shown(called or source)
+    if isinstance(source, str) and _ADDRESS.match(source):
+        raise ImageError(f"{place} is an address and no file: download the photo and name its file.")
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            return shown(called or path.name), file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ImageError(f"There is no photo {place}: check the name.") from None
+    except IsADirectoryError:
+        raise ImageError(f"{place} is a folder: name a photo in it.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is not a valid path"
+        raise ImageError(f"{place} cannot be opened ({reason}): check the name and its permissions.") from None
+
+
+@contextmanager
+def _one_sentence_errors(name: str) -> Iterator[None]:
+    """Whatever Pillow raises within comes out as an ImageError."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of large photos from 89 megapixels on; the limit here is lower and is an error.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(name, image)
-                large = image.width * image.height > LARGE_PIXELS
-                with _large if large else nullcontext():
-                    return _upright_rgb(image)
+            yield
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -93,35 +161,11 @@ def open_image(source: str | Path | bytes | BinaryIO, called: str | None = None)
         raise ImageError(f"{name} is damaged or cut short: choose another copy of it.") from None
 
 
-def to_pixels(photo: Image.Image, size: int) -> np.ndarray:
-    """The whole photo, resized to a square, as uint8 (3, size, size).
-
-    The photo is squeezed rather than cropped, so that every part of it can be described and attended to.
-    """
-    if photo.size != (size, size):
-        photo = photo.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=None)
-    return np.ascontiguousarray(np.array(photo).transpose(2, 0, 1))
-
-
-def _read(source: str | Path | bytes | BinaryIO, called: str | None) -> tuple[str, bytes]:
-    """The name to use in messages, and at most one byte more than is allowed."""
-    if isinstance(source, bytes):
-        return shown(called or "The photo"), source
-    if not isinstance(source, str | Path):
-        name = Path(str(getattr(source, "name", "") or "The photo")).name
-        return shown(called or name), source.read(MAX_BYTES + 1)
-    path = Path(source)
-    place = shown(called or path)
-    try:
-        with path.open("rb") as file:
-            return shown(called or path.name), file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise ImageError(f"There is no photo {place}: check the name.") from None
-    except IsADirectoryError:
-        raise ImageError(f"{place} is a folder: name a photo in it.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name is not a valid path"
-        raise ImageError(f"{place} cannot be opened ({reason}): check the name and its permissions.") from None
+def _upright_within_limits(name: str, image: Image.Image, *, ours: bool) -> Image.Image:
+    _check_size(name, image)
+    with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        # Some of what follows works in place.
+        return _upright_rgb(image if ours else image.copy())
 
 
 def _check_size(name: str, image: Image.Image) -> None:

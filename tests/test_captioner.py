@@ -1,14 +1,18 @@
 """Photo in, caption out, with the real checkpoint and real photos."""
 
+import copy
 import math
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from captioning import DEFAULT_CHECKPOINT, Captioner, PrefixError, SearchOptions, open_image
+from captioning import DEFAULT_CHECKPOINT, Caption, Captioner, ImageError, PrefixError, SearchOptions, open_image
+from captioning.inference.captioner import BATCH_SIZE
 from captioning.model.model import load_model
 from tests.browser import ROOT
 from tests.helpers import refused
@@ -42,9 +46,77 @@ def test_attention_moves_from_word_to_word(captioner, photos):
 
 def test_path_bytes_file_and_image_give_the_same_caption(captioner, photos):
     path = photos / "coffee.jpg"
-    with path.open("rb") as file:
-        sources = [path, str(path), path.read_bytes(), file, open_image(path)]
-        assert len({captioner(source).text for source in sources}) == 1
+    with path.open("rb") as file, Image.open(path) as image:
+        pixels = np.asarray(image)
+        sources = [path, str(path), path.read_bytes(), file, open_image(path), image, pixels]
+        sources.append(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))
+        assert len({captioner(source) for source in sources}) == 1
+
+
+def test_many_photos_give_captions_in_their_order_and_errors_in_their_places(captioner, photos):
+    options = SearchOptions(beam_size=1)
+    coffee, cat = photos / "coffee.jpg", photos / "chelsea.jpg"
+    asked = [coffee, "missing.jpg", cat.read_bytes(), b"no photo", *[coffee] * BATCH_SIZE, Image.open(cat)]
+    found = list(captioner.many(iter(asked), options))
+    said = {path: captioner(path, options).text for path in (coffee, cat)}
+    texts = [each.text if isinstance(each, Caption) else None for each in found]
+    assert texts == [said[coffee], None, said[cat], None, *[said[coffee]] * BATCH_SIZE, said[cat]]
+    assert isinstance(found[3], ImageError)
+    assert "missing.jpg" in str(found[1])
+    assert list(captioner.many([], options)) == []
+    assert len(list(captioner.many([b""], options))) == 1
+    assert captioner.describe(captioner.encode([]), options) == []
+
+
+def test_many_photos_are_read_no_earlier_than_they_are_needed(captioner, photos):
+    read = []
+
+    def endless():
+        while True:
+            read.append(photos / "coffee.jpg")
+            yield read[-1]
+
+    captions = captioner.many(endless(), SearchOptions(beam_size=1, max_steps=1))
+    assert not read
+    assert next(captions).text == next(captions).text
+    assert len(read) == BATCH_SIZE
+
+
+def test_captions_can_be_compared_hashed_and_pickled(captioner, photos):
+    options = SearchOptions(beam_size=2, keep_tree=True)
+    one, same, other = (captioner(photos / name, options) for name in ("coffee.jpg", "coffee.jpg", "rocket.jpg"))
+    again = pickle.loads(pickle.dumps(one))
+    assert one == same == again == copy.deepcopy(one)
+    assert one != other
+    assert {one, same, again, other} == {one, other}
+    assert again.as_dict() == one.as_dict()
+
+
+def test_a_captioner_says_that_it_cannot_be_copied(captioner):
+    for make in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"A Captioner cannot be copied or pickled: .*\.$"):
+            make(captioner)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "range_"),
+    [
+        *(("beam_size", value, "least 1 and at most 1,000") for value in (0, -1, 1.5, "3", True, None, 1001)),
+        *(("max_steps", value, "least 1 and at most 1,000") for value in (0, 2.0, 10**9)),
+        *(("length_penalty", value, "least -10 and at most 10") for value in (math.nan, math.inf, 1000, "0")),
+        ("alternatives", -1, "least 0"),
+        ("keep_tree", 1, "true or false"),
+    ],
+)
+def test_search_options_out_of_their_range_are_refused_with_it(name, value, range_):
+    with pytest.raises(ValueError, match=f"{name} must be .*{range_}"):
+        SearchOptions(**{name: value})
+
+
+def test_a_search_without_alternatives_says_the_same(captioner, photos):
+    plain, without = (captioner(photos / "coffee.jpg", SearchOptions(alternatives=count)) for count in (5, 0))
+    assert without.text == plain.text
+    assert not any(step.alternatives for step in without.steps)
 
 
 def test_a_batch_gives_what_its_members_give_alone(captioner, photos):

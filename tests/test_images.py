@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from captioning.errors import ImageError
@@ -244,3 +245,100 @@ def test_large_deep_gray_keeps_its_tones(gray):
     photo = opened(Image.fromarray(np.asarray(large).astype(np.uint16) * 257), "PNG", compress_level=1)
     plain = np.asarray(large.resize((1280, photo.shape[0]), Image.Resampling.LANCZOS))
     assert np.abs(photo[..., 0] - plain).mean() < 1
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "I", "F", "RGB", "RGBA", "LA", "CMYK"])
+def test_a_pillow_image_is_read_as_its_file_is_and_not_changed(photos, mode):
+    with Image.open(photos / "chelsea.jpg") as file:
+        gray = np.asarray(file.convert("L"))
+        deep = {"I;16": gray.astype(np.uint16) * 257, "F": gray / np.float32(255)}
+        image = Image.fromarray(deep[mode]) if mode in deep else file.convert(mode)
+    assert image.mode == mode
+    before = image.tobytes()
+    file_format = "TIFF" if mode in ("I", "F", "CMYK") else "PNG"
+    photo = open_image(image)
+    assert photo.mode == "RGB"
+    np.testing.assert_array_equal(photo, opened(image, file_format))
+    assert image.tobytes() == before
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_the_orientation_of_a_pillow_image_is_applied(tmp_path, cat, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(STORED[orientation](cat))).save(tmp_path / "photo.png", exif=exif)
+    with Image.open(tmp_path / "photo.png") as image:
+        np.testing.assert_array_equal(open_image(image), cat)
+
+
+def test_a_large_pillow_image_is_made_smaller_and_stays_as_it_was():
+    image = Image.new("RGB", (4096, 1024), "red")
+    assert open_image(image).size == (1280, 320)
+    assert image.size == (4096, 1024)
+
+
+def test_a_pillow_image_that_cannot_be_read_is_refused_with_its_name(tmp_path, photos):
+    (tmp_path / "short.jpg").write_bytes((photos / "chelsea.jpg").read_bytes()[:5000])
+    with Image.open(tmp_path / "short.jpg") as image, refused(ImageError, "short.jpg", "cut short"):
+        open_image(image)
+    with refused(ImageError, "64 megapixels"):
+        open_image(Image.new("1", (8001, 8000)))
+
+
+def test_bytes_of_every_kind_are_a_photo(photos):
+    data = (photos / "chelsea.jpg").read_bytes()
+    photo = open_image(data)
+    assert open_image(bytearray(data)) == open_image(memoryview(data)) == photo
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+def test_arrays_and_tensors_are_photos_in_every_type(cat, gray, channels):
+    values = gray.copy() if channels is None else np.concatenate([cat, cat], axis=-1)[..., :channels]
+    photo = open_image(Image.fromarray(values[..., 0] if channels == 1 else values))
+    scaled = [values, values.astype(np.uint16) * 257, values.astype(np.float64)]
+    scaled += [(values / 255).astype(kind) for kind in (np.float16, np.float32, np.float64)]
+    for array in scaled:
+        assert open_image(array) == photo
+        tensor = torch.from_numpy(array if channels is None else array.transpose(2, 0, 1))
+        assert open_image(tensor) == photo
+    # Neither contiguous, nor without a gradient, nor in a type that NumPy has.
+    assert open_image(np.asfortranarray(values)[:, ::-1][:, ::-1]) == photo
+    tensor = torch.from_numpy(values / 255 if channels is None else (values / 255).transpose(2, 0, 1))
+    assert open_image(tensor.requires_grad_()) == photo
+    low = np.asarray(open_image(tensor.bfloat16())).astype(int)
+    assert np.abs(low - np.asarray(photo)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "values", [np.full((3, 3), -0.1), np.full((3, 3), 256.0), np.full((3, 3), np.nan), np.zeros((0, 3, 3))]
+)
+def test_arrays_whose_values_are_no_photo_are_refused(values):
+    with refused(ImageError, "The photo"):
+        open_image(values)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        7,
+        ["photo.jpg"],
+        np.zeros((3, 3), dtype=np.int64),
+        np.zeros((3, 3), dtype=bool),
+        np.zeros((3, 20, 30), dtype=np.uint8),
+        np.zeros((2, 20, 30, 3), dtype=np.uint8),
+        torch.zeros(20, 30, 3),
+        io.StringIO("photo"),
+    ],
+)
+def test_what_no_photo_can_be_given_as_is_refused_with_what_can(source):
+    with pytest.raises(TypeError, match=r"A photo is a path, bytes, .* Pillow .* NumPy .* PyTorch .*; not .*\.$"):
+        open_image(source)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/dog.jpg", "HTTP://x/y.png", "s3://a/b.jpg", "data:image/png,x"]
+)
+def test_addresses_on_the_web_are_refused(address):
+    with refused(ImageError, "download"):
+        open_image(address)

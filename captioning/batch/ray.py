@@ -10,9 +10,10 @@ from typing import Any
 
 import captioning
 from captioning.batch.find import Failure
-from captioning.batch.run import BATCH_SIZE, Job, Result
+from captioning.batch.run import Job, Result
 from captioning.batch.write import Row
 from captioning.errors import CaptioningError
+from captioning.inference.captioner import BATCH_SIZE
 
 # Read when Ray is imported and started: it sends no statistics, and does not write between the lines of progress.
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_LOG_LEVEL": "CRITICAL", "RAY_BACKEND_LOG_LEVEL": "fatal"}

@@ -19,8 +19,6 @@ from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import choose_runtime
 
-# Photos that a worker searches together.
-BATCH_SIZE = 32
 Result = Row | Failure
 
 

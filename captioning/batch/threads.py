@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from captioning.batch.run import BATCH_SIZE, Job, Result
+from captioning.batch.run import Job, Result
+from captioning.inference.captioner import BATCH_SIZE
 from captioning.inference.runtime import core_count
 from captioning.memory import share_one_heap
 

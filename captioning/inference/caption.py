@@ -1,6 +1,6 @@
 """A caption with the reasons for it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from captioning.inference.beam_tree import BeamTree
 from captioning.inference.runtime import Runtime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One word of a caption.
 
@@ -25,6 +25,16 @@ class Step:
     attention: np.ndarray
     alternatives: tuple[tuple[str, float], ...]
     end: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        return self._values() == other._values() if isinstance(other, Step) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple:
+        """All of it, the attention as bytes, for arrays are compared number by number."""
+        return self.word, self.probability, self.attention.tobytes(), self.alternatives, self.end
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Caption:
-    """The best hypothesis of a search, step by step.
+    """The best hypothesis of a search, step by step; captions are equal whatever they took.
 
     Attributes:
         steps: its words, `<end>` last unless the step limit cut it off.
@@ -58,7 +68,7 @@ class Caption:
 
     steps: tuple[Step, ...]
     hypotheses: tuple[RankedCaption, ...]
-    seconds: Seconds
+    seconds: Seconds = field(compare=False)
     runtime: Runtime
     tree: BeamTree | None = None
 

@@ -1,18 +1,18 @@
 """A photo in, a `Caption` out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
 
 from captioning.checkpoint import CheckpointInfo, read_info
-from captioning.errors import CheckpointError, PrefixError, shown
-from captioning.images import open_image, to_pixels
+from captioning.errors import CheckpointError, ImageError, PrefixError, shown
+from captioning.images import PhotoSource, open_image, to_pixels
 from captioning.inference.backend import Backend, EncodedPhoto
 from captioning.inference.beam_search import BeamSearch
 from captioning.inference.beam_tree import BeamTree, build_tree
@@ -21,6 +21,9 @@ from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import Runtime, choose_runtime, open_backend
 from captioning.inference.trace import Hypothesis
 from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
+
+# Photos that are encoded and searched together.
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,31 @@ class Captioner:
         runtime = choose_runtime(info, device, precision)
         return cls(open_backend(info, runtime, single_thread=single_thread), info, runtime)
 
-    def __call__(
-        self, photo: Image.Image | str | Path | bytes | BinaryIO, options: SearchOptions | None = None
-    ) -> Caption:
-        """Caption one photo.
+    def __call__(self, photo: PhotoSource, options: SearchOptions | None = None) -> Caption:
+        """Caption one photo, whatever it is given as; see `open_image`.
 
         Raises:
             ImageError: it cannot be read.
+            TypeError: it is nothing that a photo can be given as.
         """
-        image = photo if isinstance(photo, Image.Image) else open_image(photo)
-        return self.describe(self.encode([image]), options)[0]
+        return self.describe(self.encode([open_image(photo)]), options)[0]
+
+    def many(
+        self, photos: Iterable[PhotoSource], options: SearchOptions | None = None
+    ) -> Iterator[Caption | ImageError]:
+        """Caption photos in batches, which are read as they are needed.
+
+        Yields:
+            In the order of the photos, a caption for each, or why it cannot be read.
+
+        Raises:
+            TypeError: one is nothing that a photo can be given as.
+        """
+        photos = iter(photos)
+        while batch := [self._pixels_or_error(photo) for photo in islice(photos, BATCH_SIZE)]:
+            readable = [found for found in batch if not isinstance(found, ImageError)]
+            captions = iter(self.describe(self.encode(readable), options))
+            yield from (found if isinstance(found, ImageError) else next(captions) for found in batch)
 
     def pixels(self, photo: Image.Image) -> np.ndarray:
         """A photo as the encoder reads it: uint8 (3, image_size, image_size)."""
@@ -122,6 +140,15 @@ class Captioner:
             self._caption(hypotheses, seconds, build_tree(trace, photo, words) if options.keep_tree else None)
             for photo, hypotheses in enumerate(found)
         ]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A Captioner cannot be copied or pickled: load it again with Captioner.from_checkpoint.")
+
+    def _pixels_or_error(self, photo: PhotoSource) -> np.ndarray | ImageError:
+        try:
+            return self.pixels(open_image(photo))
+        except ImageError as error:
+            return error
 
     def _tokens(self, prefixes: Sequence[Sequence[str]] | None, options: SearchOptions) -> list[list[int]] | None:
         """Ids of the words that captions are to begin with."""
