@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_export)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
-    evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set, or its file of captions")
     evaluate.add_argument("--split", choices=["dev", "test"], default="dev", help="default: %(default)s")
     widths = {**search_option("beam_size"), "default": [1, 3, 5], "help": "default: 1 3 5"}
     evaluate.add_argument("--beam-size", nargs="+", **widths)

@@ -81,7 +81,7 @@ def trained(data, tmp_path_factory) -> Path:
 def test_writes_a_checkpoint_with_its_story(trained, data):
     info = read_info(trained / "model.safetensors")
     [dataset] = info.training.datasets
-    assert dataset.name == "Flickr8k, Kaggle edition"
+    assert dataset.name == data.name
     assert (dataset.train, dataset.dev, dataset.test) == (18, 3, 3)
     for number, stage in enumerate(info.training.stages, start=1):
         assert stage.stage == number

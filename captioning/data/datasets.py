@@ -1,25 +1,22 @@
-"""Readers of the published captioning data sets: Flickr8k, its Kaggle edition, and the Karpathy JSON files."""
+"""A data set of photos with captions: from files in one of the layouts to splits of examples."""
 
-import codecs
-import csv
-import hashlib
-import json
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TextIO
 
-from captioning.errors import DatasetError
+from captioning.data.layouts import LAYOUTS, SPLITS, Listing, read_file
+from captioning.errors import DatasetError, shown
+from captioning.images import PHOTO_SUFFIXES
 from captioning.record import DataSetRecord
 from captioning.vocabulary import tokenize
 
-SPLITS = ("train", "dev", "test")
-
-_KARPATHY_SPLITS = {"train": "train", "restval": "train", "val": "dev", "test": "test"}
-_PHOTO_FOLDERS = ("", "Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images")
+# How far below a data set's folder photos are looked for.
+DEEPEST = 4
+# Names of a folder without captions that are told.
+TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class CaptionDataset:
     """A data set in splits.
 
     Attributes:
-        name: which published layout it is.
+        name: of a published one its own, else that of its folder or file.
         splits: `train`, `dev` and `test`, each in the data set's own order.
         without_photo: names that have captions or stand in a split, but whose photo is not there.
         without_captions: names that stand in a split, but have no caption.
@@ -79,131 +76,125 @@ class CaptionDataset:
         return self.splits[name]
 
 
-def read_dataset(folder: Path | str) -> CaptionDataset:
-    """Read a data set, whichever of the published layouts it has.
+def read_dataset(path: Path | str) -> CaptionDataset:
+    """Read a data set, in whichever of the LAYOUTS it is; of several in a folder, the one whose photos are there.
+
+    Args:
+        path: of its folder, or of the file with its captions.
 
     Raises:
-        DatasetError: there is no such folder, no captions file in it, or nothing usable in that.
+        DatasetError: there is no such folder or file, no captions in it, or nothing usable in those.
     """
-    folder = Path(folder)
-    published = folder / "Flickr8k_text" / "Flickr8k.token.txt"
-    kaggle = folder / "captions.txt"
+    path = Path(path)
     try:
-        if not folder.is_dir():
-            raise DatasetError(f"There is no data set folder {folder}: check the path.")
-        karpathy = sorted(path for path in folder.glob("dataset*.json") if path.is_file())
-        if karpathy:
-            return _read_karpathy(karpathy[0])
-        if published.is_file():
-            return _read_published(folder, published)
-        if kaggle.is_file():
-            return _read_kaggle(folder, kaggle)
+        if path.is_file():
+            return _most_photos(read_file(path), [path.parent, path.absolute().parent.parent])
+        if not path.is_dir():
+            raise DatasetError(f"There is no data set {path}: check the path.")
+        return _read_folder(path)
     except OSError as error:
         raise DatasetError(f"{error.filename} cannot be read ({error.strerror}): check its permissions.") from None
+
+
+def _read_folder(folder: Path) -> CaptionDataset:
+    complaints = []
+    for layout in LAYOUTS:
+        if files := layout.find(folder):
+            try:
+                return _most_photos(layout.read(folder, files), [folder])
+            except DatasetError as error:
+                complaints.append(error)
+    if complaints:
+        raise complaints[0]
+    found = sorted(path.name for path in folder.iterdir())
+    told = ", ".join(map(shown, found[:TOLD])) + (f" and {len(found) - TOLD:,} more" if len(found) > TOLD else "")
     raise DatasetError(
-        f"{folder} holds no captions: expected Flickr8k_text/Flickr8k.token.txt, captions.txt (Kaggle) "
-        "or dataset_*.json (Karpathy)."
+        f"{folder} holds no captions in a layout that is known, but {told or 'nothing'}: put a captions.csv with the "
+        'columns image,caption beside the photos, or a metadata.jsonl with lines like {"file_name": "1.jpg", '
+        '"text": "A dog."}; docs/DATA.md has the other layouts.'
     )
 
 
-def _read_published(folder: Path, token_file: Path) -> CaptionDataset:
-    captions = defaultdict(list)
-    with _open(token_file) as lines:
-        for line in lines:
-            key, tab, caption = line.rstrip("\n").partition("\t")
-            if tab:
-                captions[key.rpartition("#")[0]].append(caption)
-    splits = {}
-    for split in SPLITS:
-        listing = token_file.parent / f"Flickr_8k.{split}Images.txt"
-        if not listing.is_file():
-            raise DatasetError(f"{listing} is missing: it lists the photos of the {split} split.")
-        with _open(listing) as lines:
-            splits[split] = [line.strip() for line in lines if line.strip()]
-    return _assemble("Flickr8k", folder / "Flicker8k_Dataset", captions, splits)
+def _most_photos(listings: Iterable[Listing], folders: Sequence[Path]) -> CaptionDataset:
+    """Of what may be the data set, the one with most photos in the first of these folders that has any."""
+    listings = list(listings)
+    complaints = []
+    for folder in folders:
+        photos, found = Photos(folder), []
+        for listing in listings:
+            try:
+                found.append(_assemble(listing, photos))
+            except DatasetError as error:
+                complaints.append(error)
+        if found:
+            return max(found, key=lambda dataset: sum(dataset.sizes.values()))
+    raise complaints[0]
 
 
-def _read_kaggle(folder: Path, captions_file: Path) -> CaptionDataset:
-    captions = defaultdict(list)
-    rows = _rows(captions_file)
-    if [cell.strip() for cell in next(rows, [])] != ["image", "caption"]:
-        raise DatasetError(f"{captions_file} does not begin with the columns image,caption: check the file.")
-    for row in rows:
-        if len(row) >= 2:
-            # Captions with commas that were written without quotes come as further cells.
-            captions[row[0].strip()].append(",".join(row[1:]))
-    return _assemble("Flickr8k, Kaggle edition", folder / "Images", captions, _split_by_name(captions))
+class Photos:
+    """The photos below a folder, found by their names.
+
+    A name may have a suffix in other case, or none, and stand below any folder: `1.jpg` is found as `images/1.JPG`.
+
+    Args:
+        folder: the data set's.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._files: dict[str, list[Path]] = defaultdict(list)
+        for place, folders, names in os.walk(folder, followlinks=True):
+            depth = len(Path(place).relative_to(folder).parts)
+            folders[:] = sorted(name for name in folders if depth < DEEPEST and not name.startswith("."))
+            for name in names:
+                self._files[name.casefold()].append(Path(place, name))
+
+    def find(self, name: str) -> Path | None:
+        """The file of a photo; of several of this name that which lies least deep."""
+        parts = PurePath(name).parts
+        # What lies outside the folder is no photo of the data set, whoever lists it, nor is what no page can name.
+        if not parts or PurePath(name).is_absolute() or ".." in parts or not name.isprintable():
+            return None
+        exact = self.folder / name
+        # Not `Path.is_file`, which raises where a name is too long to be one.
+        if os.path.isfile(exact):
+            return exact
+        known = PurePath(name).suffix.lower() in PHOTO_SUFFIXES
+        names = [name] if known else [f"{name}{suffix}" for suffix in sorted(PHOTO_SUFFIXES)]
+        return next((file for each in names for file in self._candidates(each)), None)
+
+    def _candidates(self, name: str) -> Iterator[Path]:
+        parts = PurePath(name.casefold()).parts
+        for file in self._files.get(parts[-1], ()):
+            below = PurePath(str(file.relative_to(self.folder)).casefold()).parts
+            if below[-len(parts) :] == parts and file.is_file():
+                yield file
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
-    try:
-        with _open(path) as lines:
-            reader = csv.reader(lines)
-            for number, row in enumerate(reader, start=1):
-                # The lines that a quote takes in would be lost without a word.
-                if reader.line_num > number:
-                    raise DatasetError(f"Line {number} of {path} does not end all its quotes: close them.")
-                yield row
-    except csv.Error as error:
-        raise DatasetError(f"{path} is no CSV file ({error}): download it again.") from None
-
-
-def _split_by_name(names: Iterable[str]) -> dict[str, list[str]]:
-    """This edition comes without splits: an eighth each for dev and test, fixed by the names alone."""
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    eighth = max(1, len(ordered) // 8)
-    return {"train": ordered[2 * eighth :], "dev": ordered[:eighth], "test": ordered[eighth : 2 * eighth]}
-
-
-def _read_karpathy(path: Path) -> CaptionDataset:
-    captions, splits = {}, {split: [] for split in SPLITS}
-    try:
-        with _open(path) as file:
-            images = json.load(file)["images"]
-        for image in images:
-            name = str(Path(image.get("filepath", ""), image["filename"]))
-            captions[name] = [(s.get("raw") or " ".join(s["tokens"])).strip() for s in image["sentences"]]
-            splits[_KARPATHY_SPLITS[image["split"]]].append(name)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DatasetError(f"{path} is not a Karpathy data set ({error!r}): download it again.") from None
-    return _assemble(path.stem, path.parent, captions, splits)
-
-
-def _assemble(name: str, photos: Path, captions: dict[str, list[str]], splits: dict[str, list[str]]) -> CaptionDataset:
+def _assemble(listing: Listing, photos: Photos) -> CaptionDataset:
     """Pair names with files, leaving out what has no photo or no caption."""
+    name, captions, splits = listing.name, listing.captions, listing.splits
     listed = [photo for names in splits.values() for photo in names]
     twice = next((photo for photo, count in Counter(listed).items() if count > 1), None)
     if twice is not None:
         raise DatasetError(f"{twice!r} is listed twice in the splits of {name}: list every photo once.")
     # A caption of punctuation alone says nothing.
     spoken = {photo: tuple(text for text in texts if tokenize(text)) for photo, texts in captions.items()}
-    places = [place for place in (photos / folder for folder in _PHOTO_FOLDERS) if place.is_dir()]
-    files = {photo: _find_photo(places, photo) for photo in {*listed, *captions}}
+    files = {photo: photos.find(photo) for photo in {*listed, *captions}}
     usable = {
-        split: [Example(file, spoken[photo]) for photo in names if (file := files[photo]) and spoken.get(photo)]
-        for split, names in splits.items()
+        split: [
+            Example(file, spoken[photo]) for photo in splits[split] if (file := files[photo]) and spoken.get(photo)
+        ]
+        for split in SPLITS
     }
     if not any(usable.values()):
-        raise DatasetError(f"None of the photos that {name} lists is there with a caption: check {photos}.")
+        first = f" (the first is {shown(repr(listed[0]))})" if listed else ""
+        raise DatasetError(
+            f"None of the photos that {name} lists{first} is there with a caption: check {photos.folder}."
+        )
     return CaptionDataset(
         name,
         usable,
         without_photo=sum(file is None for file in files.values()),
         without_captions=sum(not spoken.get(photo) for photo in listed),
     )
-
-
-def _find_photo(places: list[Path], name: str) -> Path | None:
-    # What lies outside the folder is no photo of the data set, whoever lists it, nor is what no page can name.
-    if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not name.isprintable():
-        return None
-    # Not `Path.is_file`, which raises where a name is too long to be one.
-    return next((path for path in (place / name for place in places) if os.path.isfile(path)), None)
-
-
-def _open(path: Path) -> TextIO:
-    """The text of a file, in UTF-8 or in the UTF-16 that spreadsheets write, which begins with a mark of its own."""
-    with path.open("rb") as file:
-        mark = file.read(2)
-    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    return path.open(encoding=encoding, errors="replace")

@@ -92,7 +92,7 @@ class RunSettings:
         ValueError: a setting has another type, or is out of its range.
     """
 
-    data: tuple[Path, ...] = setting((), "folders of data sets, learned from as one")
+    data: tuple[Path, ...] = setting((), "folders or files of data sets, learned from as one")
     output: Path = setting(
         Path("checkpoints/model.safetensors"), "checkpoint written at the end: the best epoch of all stages, scored"
     )
