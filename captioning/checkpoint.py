@@ -3,8 +3,8 @@
 Tensors `encoder.*` and `decoder.*` are the model's own: matrices in float16, vectors (biases, batch-norm statistics) in
 float32. `graph.PRECISION.encoder` and `graph.PRECISION.step` are ONNX graphs without their weights, as bytes; the
 weights are tensors of this file by the names that the graphs use, `graph.PRECISION.weights.*` where the model has no
-such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabulary` (JSON list, index = id) and
-`training` (JSON of `TrainingRecord`: how the model came to be, with its scores).
+such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabulary` (JSON list, index = id),
+`tokenizer` (one of `TOKENIZERS`) and `training` (JSON of `TrainingRecord`: how the model came to be, with its scores).
 """
 
 import json
@@ -24,7 +24,7 @@ from captioning.errors import CheckpointError, shown
 from captioning.files import FileFingerprint, file_fingerprint, replacing
 from captioning.header import TYPES, StoredTensor, read_header
 from captioning.record import TrainingRecord, format_record, parse_record
-from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
+from captioning.vocabulary import FIRST_TOKENIZER, SPECIAL_TOKENS, Vocabulary
 
 FORMAT = "captioning/2"
 # Files of these formats are read; those of the first have no graphs.
@@ -113,6 +113,7 @@ def write_checkpoint(
         "format": FORMAT,
         "config": json.dumps(asdict(config)),
         "vocabulary": json.dumps(vocabulary.words),
+        "tokenizer": vocabulary.tokenizer,
         "training": format_record(training),
     }
     try:
@@ -227,7 +228,7 @@ def _describe(fingerprint: FileFingerprint, metadata: dict, tensors: dict[str, S
         raise damaged(path, f"its format is not {FORMAT}")
     try:
         config = ModelConfig(**json.loads(metadata["config"]))
-        vocabulary = Vocabulary(json.loads(metadata["vocabulary"]))
+        vocabulary = Vocabulary(json.loads(metadata["vocabulary"]), metadata.get("tokenizer", FIRST_TOKENIZER))
         training = parse_record(metadata["training"])
         if len(vocabulary) == len(SPECIAL_TOKENS):
             raise ValueError("its vocabulary has no words")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from captioning.data.datasets import read_dataset
-from captioning.vocabulary import END, PAD, SPECIAL_TOKENS, START, UNK, Vocabulary, tokenize
+from captioning.vocabulary import END, FIRST_TOKENIZER, PAD, SPECIAL_TOKENS, START, UNK, Vocabulary, tokenize
 
 CAPTIONS = [caption.split() for caption in ["a dog runs", "a dog and a cat", "the cat sleeps", "a bird"]]
 
@@ -22,8 +22,13 @@ CAPTIONS = [caption.split() for caption in ["a dog runs", "a dog and a cat", "th
         ("a cafe\u0301", ["a", "caf\u00e9"]),
         ("Собака бежит!", ["собака", "бежит"]),
         ("एक कुत्ता दौड़ता है।", ["एक", "कुत्ता", "दौड़ता", "है"]),
-        ("สุนัข วิ่ง", ["สุนัข", "วิ่ง"]),
-        ("犬 が 走る 🐕", ["犬", "が", "走る"]),
+        ("ein Hund läuft über die Straße", ["ein", "hund", "läuft", "über", "die", "straße"]),
+        ("كلب بني يجري", ["كلب", "بني", "يجري"]),
+        ("개가 달린다.", ["개가", "달린다"]),
+        ("สุนัข วิ่ง", ["สุ", "นั", "ข", "วิ่", "ง"]),
+        ("犬が走る 🐕", ["犬", "が", "走", "る"]),
+        ("一只棕色的狗，在T恤上2次。", ["一", "只", "棕", "色", "的", "狗", "在", "t", "恤", "上", "2", "次"]),
+        ("ខ្មែរ", ["ខ្", "មែ", "រ"]),
         ("I ❤️ dogs_and—cats", ["i", "dogs", "and", "cats"]),
         ("  \t\r\n ", []),
         ("<start> a dog <unk>", ["start", "a", "dog", "unk"]),
@@ -31,6 +36,13 @@ CAPTIONS = [caption.split() for caption in ["a dog runs", "a dog and a cat", "th
 )
 def test_tokens_are_lower_case_runs_of_letters_and_digits_with_their_marks(text, tokens):
     assert tokenize(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("สุนัข วิ่ง", ["สุนัข", "วิ่ง"]), ("犬 が 走る", ["犬", "が", "走る"]), ("A dog.", ["a", "dog"])]
+)
+def test_checkpoints_that_name_no_rule_keep_runs_of_letters_in_every_script(text, tokens):
+    assert tokenize(text, FIRST_TOKENIZER) == tokens
 
 
 def test_tokenizing_twice_changes_nothing():
@@ -100,6 +112,12 @@ def test_ids_are_places_in_the_list():
 def test_refuses_a_list_that_is_no_vocabulary(words):
     with pytest.raises(ValueError, match="a vocabulary"):
         Vocabulary(words)
+
+
+@pytest.mark.parametrize("tokenizer", ["", None, [], "by-whim"])
+def test_refuses_a_tokenizer_that_is_none(tokenizer):
+    with pytest.raises(ValueError, match="tokenizer"):
+        Vocabulary([*SPECIAL_TOKENS, "a"], tokenizer)
 
 
 def test_english_captions_have_the_tokens_that_the_first_checkpoints_were_trained_with(flickr8k):

@@ -88,7 +88,8 @@ def evaluate(
                 captions[width] += found
                 seconds[width] += encoded.seconds + sum(caption.seconds.search for caption in found)
             bar.update(len(chunk))
-    references = [[tokenize(caption) for caption in example.captions] for example in examples]
+    tokenizer = captioner.info.vocabulary.tokenizer
+    references = [[tokenize(caption, tokenizer) for caption in example.captions] for example in examples]
     return [_score(width, captions[width], references, seconds[width]) for width in beam_sizes]
 
 

@@ -20,7 +20,7 @@ from captioning.data.datasets import CaptionDataset
 from captioning.data.features import cached_features
 from captioning.data.samplers import LengthSortedSampler, SortishSampler
 from captioning.training.task import CaptioningTask
-from captioning.vocabulary import Vocabulary, tokenize
+from captioning.vocabulary import TOKENIZER, Vocabulary, tokenize
 
 
 class Split:
@@ -36,13 +36,13 @@ class Split:
         DatasetError: it is empty in one of them.
     """
 
-    def __init__(self, datasets: Sequence[CaptionDataset], name: str):
+    def __init__(self, datasets: Sequence[CaptionDataset], name: str, tokenizer: str = TOKENIZER):
         examples, self.places = [], {}
         for dataset in datasets:
             self.places[dataset.key] = range(len(examples), len(examples) + len(dataset.split(name)))
             examples += dataset.split(name)
         self.photos = [example.photo for example in examples]
-        self.tokens = [[tokenize(caption) for caption in example.captions] for example in examples]
+        self.tokens = [[tokenize(caption, tokenizer) for caption in example.captions] for example in examples]
         self.may_mirror = [not mentions_side(captions) for captions in self.tokens]
 
     def ids(self, vocabulary: Vocabulary) -> list[list[list[int]]]:

@@ -41,7 +41,7 @@ from captioning.training.self_critical import SelfCriticalTask
 from captioning.training.settings import RunSettings, StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
-from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
+from captioning.vocabulary import SPECIAL_TOKENS, TOKENIZER, Vocabulary
 
 
 class Schedule:
@@ -71,7 +71,8 @@ class Schedule:
         self.stages, self.run = stages, run
         check_writable(run)
         self.datasets = _learned_as_one(datasets)
-        self._train, self._dev = Split(self.datasets, "train"), Split(self.datasets, "dev")
+        tokenizer = read_info(run.start).vocabulary.tokenizer if run.start else TOKENIZER
+        self._train, self._dev = (Split(self.datasets, name, tokenizer) for name in ("train", "dev"))
         self._seed()
         if run.start:
             self._model, info = load_model(run.start)

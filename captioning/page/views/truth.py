@@ -4,6 +4,7 @@ import re
 
 import streamlit as st
 
+from captioning.checkpoint import read_info
 from captioning.files import FileFingerprint
 from captioning.page.cache import describe
 from captioning.page.library import Photo
@@ -30,7 +31,9 @@ def show_truth(checkpoint: FileFingerprint, photo: Photo) -> None:
         st.markdown(as_markdown(caption.text))
         st.markdown("#### People wrote", help="The reference captions of this photo in the data set.")
         st.markdown("\n".join(f"- {as_markdown(as_written(reference))}" for reference in photo.references))
-        scores = bleu([caption.text.split()], [[tokenize(reference) for reference in photo.references]])
+        tokenizer = read_info(checkpoint.path).vocabulary.tokenizer
+        references = [tokenize(reference, tokenizer) for reference in photo.references]
+        scores = bleu([caption.text.split()], [references])
         st.markdown("#### BLEU of this one caption", help=BLEU)
         with st.container(horizontal=True):
             for n, score in enumerate(scores, start=1):
