@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -16,8 +17,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, TimeoutError, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from captioning import SearchOptions
-from captioning.visualize.export import FORMATS
+from captioning import SearchOptions, open_image
+from captioning.visualize.export import FORMATS, Scene
+from captioning.visualize.player.data import CaptionPane
 from tests.browser import (
     CHROMIUM,
     PATIENCE,
@@ -566,3 +568,17 @@ def test_memory_stays_in_bounds(page, server, photos, tmp_path):
             upload(page, path)
             expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(rf"^{turn}\.jpg"))
     assert server.resident() < RESIDENT_LIMIT
+
+
+def test_a_caption_that_is_written_from_right_to_left_reads_so(browser, captioner, photos, tmp_path):
+    caption = captioner(photos / "chelsea.jpg")
+    said = "كلب بني يجري على العشب".split()
+    steps = [replace(step, word=word) for step, word in zip(caption.steps, said, strict=False)]
+    photo, file = open_image(photos / "chelsea.jpg"), tmp_path / "caption.html"
+    with browser.new_page(viewport={"width": 1440, "height": 900}) as page:
+        for pane, first_is_left in ((caption, True), (replace(caption, steps=tuple(steps)), False)):
+            file.write_bytes(FORMATS["html"].make(Scene("photo.jpg", photo, (CaptionPane(pane),))))
+            page.goto(file.as_uri())
+            first, second = (page.locator(".sentence .word").nth(at).bounding_box() for at in range(2))
+            assert first["y"] == second["y"]
+            assert (first["x"] < second["x"]) == first_is_left

@@ -92,6 +92,8 @@ function createPlayer(root, hooks = {}) {
     canvas.setAttribute("role", "img");
     figure.append(canvas);
     const sentence = made("p", "sentence");
+    // From right to left where its words are written so.
+    sentence.dir = "auto";
     sentence.setAttribute("aria-label", caption.text);
     const words = caption.steps.map((step, at) => {
       const button = make("button", step.end ? "word end" : "word", step.label);
@@ -126,6 +128,7 @@ function createPlayer(root, hooks = {}) {
     const step = pane.caption.steps[at];
     const says = make("p", "label", step.end ? "The caption ends here" : step.forced ? "It was made to say" : "It says");
     const now = make("p", "now", step.label);
+    now.dir = "auto";
     now.append(" ", make("span", "", percent(step.probability)));
     const others = make("p", "label", "Its likeliest words here");
     others.append(help("Each with its probability, given the photo and the words before it."));
