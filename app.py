@@ -2,7 +2,7 @@
 
 streamlit run app.py
 streamlit run app.py -- --photos DIR
-streamlit run app.py -- --data DIR
+streamlit run app.py -- --data DIR DIR …
 """
 
 if __name__ == "__main__":

@@ -107,10 +107,11 @@ def make_photos(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def make_kaggle(folder: Path) -> Path:
     """Twenty-four photos of noise in the Kaggle layout, each with two captions."""
+    photos = make_photos(folder / "Images", [f"{index}.png" for index in range(24)])
     with (folder / "captions.txt").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "caption"])
-        for index, photo in enumerate(make_photos(folder / "Images", [f"{index}.png" for index in range(24)])):
+        for index, photo in enumerate(photos):
             color = ("red", "green", "blue")[index % 3]
             writer.writerow([photo.name, f"a {color} dog runs ."])
             writer.writerow([photo.name, f"the {color} dog number {index} runs on the grass"])

@@ -20,7 +20,7 @@ from captioning.model.model import load_model
 from captioning.page.server import load_first_page
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
-from tests.helpers import make_photos
+from tests.helpers import make_kaggle, make_photos
 from tests.page import captions_of, errors, player_data, text_of, upload
 
 
@@ -283,6 +283,14 @@ def test_a_data_set_can_be_browsed_and_searched(start, flickr8k):
     assert app.query_params["photo"] == player_data(app)["title"]
     app.text_input(key="words").set_value("zyzzyva").run()
     assert "No photo" in text_of(app)
+
+
+def test_several_data_sets_can_be_browsed(start, tmp_path):
+    folders = [make_kaggle(tmp_path / name) for name in ("one", "two")]
+    app = start("--data", *folders, split="dev")
+    assert errors(app) == []
+    one, two = ([example.photo.name for example in read_dataset(folder).split("dev")] for folder in folders)
+    assert app.selectbox(key="photo").options == [*one, *(f"{name} (two)" for name in two)]
 
 
 def test_a_data_set_to_train_on_alone_is_told_in_one_sentence(start, tmp_path):

@@ -23,7 +23,7 @@ def apply_address(library: Library) -> None:
     known, state.notice = read_address(asked, offers_of(library, asked.get("split")))
     # Going back to a photo of somebody's own, which no address names, must not take it away.
     if state.get("source") not in ("Upload", "Camera") or known.keys() & {"photo", "split"}:
-        state.source = "Data set" if known.get("split") or (library.dataset and "photo" not in known) else "Gallery"
+        state.source = "Data set" if known.get("split") or (library.datasets and "photo" not in known) else "Gallery"
     state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
     state.beam_size = int(known.get("beam") or SearchOptions().beam_size)
     state.look = known.get("look", next(iter(LOOKS)))

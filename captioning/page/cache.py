@@ -41,9 +41,9 @@ def load_captioner(checkpoint: FileFingerprint) -> Captioner:
     return captioner
 
 
-@st.cache_resource(max_entries=1, show_spinner="Reading the data set …")
-def load_dataset(folder: Path) -> CaptionDataset:
-    return read_dataset(folder)
+@st.cache_resource(show_spinner="Reading the data set …")
+def load_dataset(path: Path) -> CaptionDataset:
+    return read_dataset(path)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={PATH: identify_path})

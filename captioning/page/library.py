@@ -39,19 +39,24 @@ class Photo:
 
 @dataclass(frozen=True)
 class Library:
-    """The photos on offer: titles and files of a gallery, and a data set if one was named."""
+    """The photos on offer: titles and files of a gallery, and the data sets that were named."""
 
     gallery: dict[str, Path]
-    dataset: CaptionDataset | None
+    datasets: tuple[CaptionDataset, ...]
 
     @property
     def splits(self) -> list[str]:
-        """The splits of the data set that can be browsed."""
+        """The splits of the data sets that can be browsed."""
         return [split for split in SPLITS if self.examples(split)]
 
     def examples(self, split: str) -> dict[str, Example]:
-        """A split's examples by file name."""
-        return {example.photo.name: example for example in self.dataset.splits[split]} if self.dataset else {}
+        """A split's examples by file name, with the data set's where an earlier one has such a file too."""
+        found: dict[str, Example] = {}
+        for dataset in self.datasets:
+            for example in dataset.splits[split]:
+                name = example.photo.name
+                found[f"{name} ({dataset.name})" if name in found else name] = example
+        return found
 
     def search(self, split: str, words: str) -> list[str]:
         """File names of the photos whose reference captions, taken together, have all these words."""

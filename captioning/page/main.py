@@ -56,7 +56,8 @@ class PageParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise CaptioningError(
-            f"The app was started with something it does not know ({message}): use --photos DIR or --data DIR."
+            f"The app was started with something it does not know ({message}): use --photos DIR or --data DIR DIR …, "
+            "and nothing else."
         )
 
 
@@ -68,7 +69,7 @@ def page_arguments() -> Namespace:
     """
     parser = PageParser(add_help=False)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, nargs="+", default=[])
     return parser.parse_args()
 
 
@@ -80,9 +81,10 @@ def load_library() -> Library:
     """
     arguments = page_arguments()
     gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
-    library = Library(gallery, load_dataset(arguments.data) if arguments.data else None)
-    if library.dataset and not library.splits:
-        raise DatasetError(f"{arguments.data} has photos to train on alone: the page shows those of dev and test.")
+    library = Library(gallery, tuple(map(load_dataset, arguments.data)))
+    if library.datasets and not library.splits:
+        names = " and ".join(dataset.name for dataset in library.datasets)
+        raise DatasetError(f"{names} has photos to train on alone: the page shows those of dev and test.")
     return library
 
 

@@ -33,6 +33,6 @@ def load_first_page() -> None:
         checkpoint = checkpoint_fingerprint(checkpoints[default_checkpoint(checkpoints)])
         load_captioner(checkpoint)
         gallery_labels(library.gallery)
-        if not library.dataset:
+        if not library.datasets:
             title, path = next(iter(library.gallery.items()))
             describe(checkpoint, load_photo(title, path), SearchOptions().beam_size)

@@ -25,7 +25,7 @@ MAX_THUMBNAILS = 20
 
 
 def choose_photo(library: Library) -> Photo | None:
-    sources = ["Gallery", "Data set", "Upload", "Camera"] if library.dataset else ["Gallery", "Upload", "Camera"]
+    sources = ["Gallery", "Data set", "Upload", "Camera"] if library.datasets else ["Gallery", "Upload", "Camera"]
     st.segmented_control("Photo", sources, required=True, key="source", width="stretch", persist_state="page")
     source = st.session_state.source
     try:

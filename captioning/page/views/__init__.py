@@ -30,4 +30,4 @@ VIEWS = {
 
 
 def offered_views(library: Library) -> list[str]:
-    return [view for view in VIEWS if view != "truth" or library.dataset]
+    return [view for view in VIEWS if view != "truth" or library.datasets]
