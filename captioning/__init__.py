@@ -15,11 +15,19 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+__version__ = "0.2.0"
+
 _PACKAGE = Path(__file__).parent
-# In the package where it is installed, beside it in a checkout.
-_INSTALLED = _PACKAGE / "checkpoints"
-CHECKPOINT_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "checkpoints"
-DEFAULT_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"
+# Where the checkpoints and the app are: in the package where it is installed, beside it in a checkout.
+_HOME = _PACKAGE if (_PACKAGE / "checkpoints").is_dir() else _PACKAGE.parent
+APP = _HOME / "app.py"
+# The variable names another folder of checkpoints; the default one need not be in it.
+CHECKPOINT_FOLDER = Path(os.environ.get("CAPTIONING_CHECKPOINTS") or _HOME / "checkpoints").expanduser()
+_DEFAULT = "flickr8k-efficientnet-lite2.safetensors"
+DEFAULT_CHECKPOINT = next(
+    (folder / _DEFAULT for folder in (CHECKPOINT_FOLDER, _HOME / "checkpoints") if (folder / _DEFAULT).is_file()),
+    CHECKPOINT_FOLDER / _DEFAULT,
+)
 
 # Loaded when they are asked for: torch alone takes a second, and a command that only explains itself needs none of it.
 _HOMES = {
@@ -34,7 +42,7 @@ _HOMES = {
     "Step": "inference.caption",
     "open_image": "images",
 }
-__all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", "__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

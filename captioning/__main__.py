@@ -1,15 +1,16 @@
-"""The command line: `python -m captioning caption`, `evaluate`, `export`, `optimize` and `export-onnx`."""
+"""The command line: `python -m captioning caption`, `app`, `evaluate`, `export`, `optimize` and `export-onnx`."""
 
 import argparse
 import gc
 import json
 import os
+import runpy
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from captioning import DEFAULT_CHECKPOINT
+from captioning import APP, CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, __version__
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
 from captioning.errors import CaptioningError
 from captioning.files import write_whole
@@ -53,7 +54,12 @@ def worker_count(text: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="python -m captioning", description="Caption photos, and see where the model looked.")
+    parser = Parser(
+        prog="python -m captioning",
+        description="Caption photos, and see where the model looked.",
+        epilog=f"Checkpoints are in {CHECKPOINT_FOLDER}; the variable CAPTIONING_CHECKPOINTS names another folder.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     shared = Parser(add_help=False)
@@ -86,6 +92,12 @@ def build_parser() -> argparse.ArgumentParser:
     whole.add_argument("--engine", choices=["threads", "ray"], default="threads", help="default: %(default)s")
     whole.add_argument("--workers", type=worker_count, metavar="N", help="default: one a core")
     whole.add_argument("--address", help="of a Ray cluster; default: a Ray of its own on this machine")
+
+    app = commands.add_parser("app", help="start the page, and open it in a browser")
+    app.add_argument("--photos", type=Path, help="folder of photos to show instead of the gallery")
+    app.add_argument("--data", type=Path, nargs="+", default=[], help="data sets to browse")
+    app.add_argument("--port", type=int, default=8501, help="default: %(default)s")
+    app.set_defaults(run=run_app)
 
     export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
     export.add_argument("photo", metavar="PHOTO")
@@ -179,6 +191,15 @@ def run_export(arguments: argparse.Namespace) -> int:
     credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
     scene = Scene(arguments.photo, photo, (CaptionPane(captioner(photo, options)),), arguments.look, credit)
     write_whole(arguments.output, FORMATS[arguments.format].make(scene))
+    return 0
+
+
+def run_app(arguments: argparse.Namespace) -> int:
+    """Start the page as `streamlit run` does, which reads the settings beside it; it runs until it is stopped."""
+    photos = ["--photos", arguments.photos] if arguments.photos else []
+    data = ["--data", *arguments.data] if arguments.data else []
+    sys.argv = ["streamlit", "run", str(APP), f"--server.port={arguments.port}", "--", *map(str, photos + data)]
+    runpy.run_module("streamlit", run_name="__main__")
     return 0
 
 

@@ -1,5 +1,7 @@
 """A running app and a browser before it, for tests and benchmarks."""
 
+import http.client
+import os
 import resource
 import shutil
 import socket
@@ -7,10 +9,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 from playwright.sync_api import Browser, Page, Playwright
@@ -20,6 +23,13 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 # Generous, for the machine may be busy with other things.
 PATIENCE = 90_000
+# An upload as a browser sends it, around the photo.
+FORM = "multipart/form-data; boundary=x"
+FORM_HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
+FORM_TAIL = b"\r\n--x--\r\n"
+# A request for a WebSocket.
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
+           "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
 
 
 class Server:
@@ -32,6 +42,8 @@ class Server:
         script: what Streamlit runs, in it.
         settings: of Streamlit, in place of those of the checkout.
         limits: kinds of `resource`, and how many bytes the process may have of each.
+        command: what starts the app, if it is not Streamlit.
+        environment: variables of its own.
     """
 
     def __init__(
@@ -42,22 +54,28 @@ class Server:
         script: str = "app.py",
         settings: Sequence[str] = (),
         limits: dict[int, int] | None = None,
+        command: Sequence[object] = (),
+        environment: Mapping[str, str] | None = None,
     ):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
         self.log = log
         self.url = f"http://localhost:{port}"
-        options = ["--server.headless=true", f"--server.port={port}", *settings, "--", *map(str, arguments)]
-        # As the command `streamlit` does, without the folder that it is started in on the path.
-        command = [sys.executable, "-P", "-m", "streamlit", "run", script, *options]
+        if command:
+            command = [*map(str, command), f"--port={port}", *map(str, arguments)]
+        else:
+            # As the command `streamlit` does, without the folder that it is started in on the path.
+            command = [sys.executable, "-P", "-m", "streamlit", "run", script, f"--server.port={port}"]
+            command += [*settings, "--", *map(str, arguments)]
+        variables = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true"} | dict(environment or {})
 
         def limit() -> None:
             for kind, size in (limits or {}).items():
                 resource.setrlimit(kind, (size, size))
 
         self.process = subprocess.Popen(
-            command, cwd=root, stdout=log.open("w"), stderr=subprocess.STDOUT, preexec_fn=limit
+            command, cwd=root, env=variables, stdout=log.open("w"), stderr=subprocess.STDOUT, preexec_fn=limit
         )
 
     def wait(self) -> None:
@@ -149,3 +167,40 @@ def words(page: Page, index: int = 0) -> list[str]:
 def current(page: Page, index: int = 0) -> str:
     """The current word of a caption."""
     return page.locator(".sentence").nth(index).locator('[aria-current="step"]').inner_text()
+
+
+def answer(server: Server, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
+    """What the server answers to a request; underscores in the names of headers stand for hyphens."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        connection.putheader(name.replace("_", "-"), value)
+    connection.endheaders(body)
+    try:
+        response = connection.getresponse()
+        status = response.status
+        # After 101 the connection is a WebSocket, which has no end.
+        return status, b"" if status == 101 else response.read()
+    finally:
+        connection.close()
+
+
+def upload_headers(page: Page) -> dict[str, str]:
+    """Those of an upload that the page sends."""
+    [token] = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "_streamlit_xsrf"]
+    return {"Content-Type": FORM, "X-Xsrftoken": token, "Cookie": f"_streamlit_xsrf={token}"}
+
+
+def upload_of_size(page: Page, photo: Path, size: int) -> int:
+    """Upload a photo in the page, and as the same session a file of this size; the status of the latter."""
+    with page.expect_request(lambda request: request.method == "PUT") as sent:
+        upload(page, photo)
+    body = FORM_HEAD + bytes(size) + FORM_TAIL
+    request = urllib.request.Request(sent.value.url, body, upload_headers(page), method="PUT")
+    try:
+        return urllib.request.urlopen(request, timeout=30).status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except urllib.error.URLError:
+        # It hung up before all was sent.
+        return 413

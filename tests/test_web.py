@@ -6,8 +6,6 @@ import re
 import resource
 import shutil
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,16 +22,23 @@ from captioning.images import MAX_BYTES
 from captioning.record import format_record
 from tests.browser import (
     CHROMIUM,
+    FORM,
+    FORM_HEAD,
+    FORM_TAIL,
     PATIENCE,
     ROOT,
+    UPGRADE,
     Server,
+    answer,
     open_player,
     running_app,
     take,
     upload,
+    upload_headers,
+    upload_of_size,
     wait_for_picture,
     words,
-)  # fmt: skip
+)
 from tests.helpers import forge
 
 pytestmark = [
@@ -43,10 +48,6 @@ pytestmark = [
 
 expect.set_options(timeout=PATIENCE)
 
-# An upload as a browser sends it, around the photo.
-FORM = "multipart/form-data; boundary=x"
-FORM_HEAD = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.jpg"\r\n\r\n'
-FORM_TAIL = b"\r\n--x--\r\n"
 # In place of the words that the model says most often.
 HOSTILE_WORDS = {
     "a": "<img/src=x/onerror=alert(1)>",
@@ -157,22 +158,6 @@ def test_words_that_are_markup_can_be_asked_for(page, forged):
 # The server
 
 
-def answer(server: Server, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
-    """What the server answers to a request; underscores in the names of headers stand for hyphens."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
-    connection.putrequest(method, path, skip_host="Host" in headers)
-    for name, value in {"Content-Length": str(len(body)), **headers}.items():
-        connection.putheader(name.replace("_", "-"), value)
-    connection.endheaders(body)
-    try:
-        response = connection.getresponse()
-        status = response.status
-        # After 101 the connection is a WebSocket, which has no end.
-        return status, b"" if status == 101 else response.read()
-    finally:
-        connection.close()
-
-
 def test_it_listens_on_this_machine_alone(server):
     connections = psutil.Process(server.process.pid).net_connections("inet")
     listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
@@ -181,14 +166,12 @@ def test_it_listens_on_this_machine_alone(server):
 
 
 def test_pages_of_others_cannot_use_it(server):
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
-               "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
-    assert answer(server, "GET", "/_stcore/stream", **upgrade, Origin=server.url)[0] == 101
+    assert answer(server, "GET", "/_stcore/stream", **UPGRADE, Origin=server.url)[0] == 101
     for origin in ("http://example.org", "http://localhost.example.org", "null"):
-        assert answer(server, "GET", "/_stcore/stream", **upgrade, Origin=origin)[0] == 403
+        assert answer(server, "GET", "/_stcore/stream", **UPGRADE, Origin=origin)[0] == 403
     # A name that was made to mean this machine.
     rebound = {"Host": "example.org:8501", "Origin": "http://example.org:8501"}
-    assert answer(server, "GET", "/_stcore/stream", **upgrade, **rebound)[0] == 403
+    assert answer(server, "GET", "/_stcore/stream", **UPGRADE, **rebound)[0] == 403
     form = FORM_HEAD + b"abc" + FORM_TAIL
     typed = {"Content_Type": FORM, "Origin": "http://example.org"}
     assert answer(server, "PUT", "/_stcore/upload_file/session/file", form, **typed)[0] == 403
@@ -205,28 +188,6 @@ def test_no_address_reaches_a_file(server, path):
     assert b"import streamlit" not in body
 
 
-def upload_headers(page: Page) -> dict[str, str]:
-    """Those of an upload that the page sends."""
-    [token] = [cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "_streamlit_xsrf"]
-    return {"Content-Type": FORM, "X-Xsrftoken": token, "Cookie": f"_streamlit_xsrf={token}"}
-
-
-def test_an_upload_over_the_limit_is_refused_by_the_server(page, server):
-    """Whatever the browser lets through."""
-    open_player(page, server.url)
-    body = FORM_HEAD + bytes(MAX_BYTES + 2**20) + FORM_TAIL
-    address = f"{server.url}/_stcore/upload_file/session/file"
-    request = urllib.request.Request(address, body, upload_headers(page), method="PUT")
-    try:
-        status = urllib.request.urlopen(request, timeout=30).status
-    except urllib.error.HTTPError as error:
-        status = error.code
-    except urllib.error.URLError:
-        # It hung up before all was sent.
-        status = 413
-    assert status in (400, 413)
-
-
 @pytest.fixture
 def noise(tmp_path) -> Path:
     """A photo of over two megabytes."""
@@ -234,6 +195,12 @@ def noise(tmp_path) -> Path:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)).save(path)
     assert path.stat().st_size > 2 * 2**20
     return path
+
+
+def test_an_upload_over_the_limit_is_refused_by_the_server(page, server, noise):
+    """Whatever the browser lets through."""
+    open_player(page, server.url)
+    assert upload_of_size(page, noise, MAX_BYTES + 2**20) == 413
 
 
 def test_a_page_that_is_closed_amid_an_upload_leaves_no_traceback(page, server, noise):

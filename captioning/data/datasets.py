@@ -182,9 +182,7 @@ def _assemble(listing: Listing, photos: Photos) -> CaptionDataset:
     spoken = {photo: tuple(text for text in texts if tokenize(text)) for photo, texts in captions.items()}
     files = {photo: photos.find(photo) for photo in {*listed, *captions}}
     usable = {
-        split: [
-            Example(file, spoken[photo]) for photo in splits[split] if (file := files[photo]) and spoken.get(photo)
-        ]
+        split: [Example(file, spoken[photo]) for photo in splits[split] if (file := files[photo]) and spoken.get(photo)]
         for split in SPLITS
     }
     if not any(usable.values()):

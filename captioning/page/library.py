@@ -91,6 +91,9 @@ def default_checkpoint(offered: dict[str, Path]) -> str:
         CaptioningError: there is none.
     """
     if not offered:
-        raise CaptioningError("There is no checkpoint in checkpoints/: train one with train.py.")
+        folder = shown(captioning.CHECKPOINT_FOLDER)
+        raise CaptioningError(
+            f"There is no checkpoint in {folder}: train one with train.py, or name a folder in CAPTIONING_CHECKPOINTS."
+        )
     default = captioning.DEFAULT_CHECKPOINT.stem
     return default if default in offered else next(iter(offered))

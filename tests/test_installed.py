@@ -1,0 +1,99 @@
+"""The package as it is installed from a wheel, in a folder that has nothing of the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from playwright.sync_api import expect
+
+import captioning
+from captioning.images import MAX_BYTES
+from tests.browser import (
+    CHROMIUM,
+    PATIENCE,
+    ROOT,
+    UPGRADE,
+    answer,
+    open_player,
+    running_app,
+    upload_of_size,
+    words,
+)
+
+pytestmark = pytest.mark.slow
+# Without the folder that a command is started in on the path.
+PYTHON = (sys.executable, "-P", "-m")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    ignored = shutil.ignore_patterns(".git", ".venv*", ".cache", "__pycache__", "build", "*.egg-info", "tests", "runs")
+    shutil.copytree(ROOT, folder / "source", ignore=ignored)
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, folder / "source"]
+    subprocess.run([*PYTHON, "pip", *map(str, build)], check=True)
+    return ZipFile(next(folder.glob("*.whl")))
+
+
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory) -> Path:
+    """The folder that it is installed in."""
+    folder = tmp_path_factory.mktemp("site")
+    wheel.extractall(folder)
+    return folder
+
+
+def run(site: Path, folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(site), **variables}
+    command = [*PYTHON, "captioning", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_a_wheel_has_every_file_of_the_package_the_trained_models_and_the_app(wheel):
+    packed = set(wheel.namelist())
+    for folder, place in (("captioning", "captioning"), ("checkpoints", "captioning/checkpoints")):
+        paths = [path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*") if path.is_file()]
+        files = {Path(place, path).as_posix() for path in paths if "__pycache__" not in path.parts}
+        assert files
+        assert files <= packed
+    assert {"captioning/app.py", "captioning/.streamlit/config.toml", "captioning/py.typed"} <= packed
+    assert f"captioning-{captioning.__version__}.dist-info/METADATA" in packed
+    assert not any(name.startswith(("tests", "benchmarks")) for name in packed)
+
+
+def test_it_captions_from_any_folder(site, tmp_path, captioner, photos):
+    photo = photos / "coffee.jpg"
+    captioned = run(site, tmp_path, "caption", photo)
+    assert captioned.stdout.strip() == captioner(photo).text, captioned.stderr
+
+
+def test_it_says_where_its_checkpoints_are(site, tmp_path, photos):
+    assert str(site / "captioning" / "checkpoints") in "".join(run(site, tmp_path, "--help").stdout.split())
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(captioning.DEFAULT_CHECKPOINT, mine)
+    other = run(site, tmp_path, "caption", "--help", CAPTIONING_CHECKPOINTS=str(mine))
+    assert str(mine / captioning.DEFAULT_CHECKPOINT.name) in "".join(other.stdout.split())
+    # One that lacks the default checkpoint leaves it where it was.
+    bundled = run(site, tmp_path, "caption", "--help", CAPTIONING_CHECKPOINTS=str(tmp_path))
+    assert str(site) in "".join(bundled.stdout.split())
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_its_app_keeps_the_settings_of_the_checkouts(site, tmp_path, browser, photos):
+    log, command = tmp_path / "log.txt", (*PYTHON, "captioning", "app")
+    with running_app(log, root=tmp_path, command=command, environment={"PYTHONPATH": str(site)}) as server:
+        foreign = {"Host": "example.org:8501", "Origin": "http://example.org:8501"}
+        assert answer(server, "GET", "/_stcore/stream", **UPGRADE, Origin=server.url)[0] == 101
+        assert answer(server, "GET", "/_stcore/stream", **UPGRADE, **foreign)[0] == 403
+        with browser.new_page() as page:
+            page.set_default_timeout(PATIENCE)
+            open_player(page, server.url)
+            assert words(page)[-1] == "end"
+            assert upload_of_size(page, photos / "coffee.jpg", MAX_BYTES + 2**20) == 413
+            expect(page.locator(".picture canvas")).to_be_visible()
+    assert "Traceback" not in log.read_text()
