@@ -1,6 +1,7 @@
 """Photos that are given as arrays of NumPy or tensors of PyTorch."""
 
 import sys
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from captioning.errors import ImageError
 CHANNELS = (1, 2, 3, 4)
 
 
-def as_array(source: object) -> np.ndarray | None:
+def as_array(source: Any) -> np.ndarray | None:
     """A tensor (C, H, W) or (H, W) as an array (H, W, C) or (H, W), an array as it is, anything else as None."""
     if isinstance(source, np.ndarray):
         return source

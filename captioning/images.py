@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -107,7 +107,7 @@ def to_pixels(photo: Image.Image, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.array(photo).transpose(2, 0, 1))
 
 
-def _read(source: object, called: str | None) -> tuple[str, bytes]:
+def _read(source: Any, called: str | None) -> tuple[str, bytes]:
     """The name to use in messages, and at most one byte more than is allowed."""
     if isinstance(source, bytes | bytearray | memoryview):
         return shown(called or "The photo"), bytes(memoryview(source).cast("B")[: MAX_BYTES + 1])

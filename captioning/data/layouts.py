@@ -1,4 +1,4 @@
-"""The layouts of captioning data sets: which files tell one by, and how those are read.
+"""The layouts of captioning data sets: by which files one is recognised, and how those are read.
 
 To add a layout, write its reader and give it an entry in LAYOUTS.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Any
 
 from captioning.data.tables import SPLIT_NAMES, open_text, read_table
 from captioning.errors import DatasetError, shown
@@ -185,7 +186,7 @@ def _told_as(path: Path, what: str) -> Iterator[None]:
         raise DatasetError(f"{path} is not {what} ({shown(repr(error))}): download it again.") from None
 
 
-def _load_json(path: Path) -> object:
+def _load_json(path: Path) -> Any:
     with open_text(path) as file:
         return json.load(file)
 

@@ -48,7 +48,7 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     else:
         # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
-                 format_func=labels.get, label_visibility="collapsed")  # fmt: skip
+                 format_func=labels.__getitem__, label_visibility="collapsed")  # fmt: skip
     title = st.session_state.photo
     photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
     if credit is None:
