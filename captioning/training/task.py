@@ -1,9 +1,12 @@
 """One stage of training as a Lightning module: the loss, the optimizer, and a dev split that is really decoded."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import lightning
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MeanMetric
@@ -53,6 +56,7 @@ class CaptioningTask(lightning.LightningModule):
     ):
         super().__init__()
         self.model, self.vocabulary, self.settings = model, vocabulary, settings
+        _compute_depthwise_in_float32(model.encoder)
         self.references, self.places = references, places
         self.steps_per_epoch, self.seed = steps_per_epoch, seed
         # Where Lightning's learning-rate finder looks for it.
@@ -185,6 +189,20 @@ def _ema_of(model: CaptioningModel, decay: float) -> AveragedModel | None:
         return None
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
     return average.requires_grad_(False)
+
+
+def _compute_depthwise_in_float32(encoder: nn.Module) -> None:
+    """Leave the trained depthwise convolutions out of autocast on a CPU, where it makes their gradients slow."""
+
+    def in_float32(forward: Callable[[torch.Tensor], torch.Tensor], input: torch.Tensor) -> torch.Tensor:
+        if input.device.type != "cpu":
+            return forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return forward(input.float())
+
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and module.weight.requires_grad:
+            module.forward = partial(in_float32, module.forward)
 
 
 def doubly_stochastic_penalty(attention: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
