@@ -114,13 +114,20 @@ def _read(source: Any, called: str | None) -> tuple[str, bytes]:
     if isinstance(source, str | os.PathLike):
         return _read_file(source, called)
     if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
-        kind = type(source)
-        given = getattr(source, "shape", None)
-        what = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-        what += "" if given is None else f" of shape {tuple(given)} and type {getattr(source, 'dtype', 'unknown')}"
-        raise TypeError(f"A photo is {SOURCES}; not {shown(what)}.")
-    name = Path(str(getattr(source, "name", "") or "The photo")).name
-    return shown(called or name), source.read(MAX_BYTES + 1)
+        raise TypeError(f"A photo is {SOURCES}; not {_kind(source)}.")
+    name = shown(called or Path(str(getattr(source, "name", "") or "The photo")).name)
+    try:
+        return name, source.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        # A file that is closed is a ValueError.
+        raise ImageError(f"{name} cannot be read ({shown(error)}): open it again.") from None
+
+
+def _kind(source: Any) -> str:
+    """The type of what is no photo, and the shape of what is an array."""
+    kind, shape = type(source), getattr(source, "shape", None)
+    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    return shown(name if shape is None else f"{name} of shape {tuple(shape)} and type {source.dtype}")
 
 
 def _read_file(source: str | os.PathLike, called: str | None) -> tuple[str, bytes]:

@@ -285,6 +285,13 @@ def test_a_pillow_image_that_cannot_be_read_is_refused_with_its_name(tmp_path, p
         open_image(Image.new("1", (8001, 8000)))
 
 
+def test_a_file_that_is_closed_is_refused_with_its_name(photos):
+    with (photos / "chelsea.jpg").open("rb") as file:
+        pass
+    with refused(ImageError, "chelsea.jpg", "closed"):
+        open_image(file)
+
+
 def test_bytes_of_every_kind_are_a_photo(photos):
     data = (photos / "chelsea.jpg").read_bytes()
     photo = open_image(data)

@@ -180,9 +180,10 @@ def _assemble(listing: Listing, photos: Photos) -> CaptionDataset:
         raise DatasetError(f"{twice!r} is listed twice in the splits of {name}: list every photo once.")
     # A caption of punctuation alone says nothing.
     spoken = {photo: tuple(text for text in texts if tokenize(text)) for photo, texts in captions.items()}
-    files = {photo: photos.find(photo) for photo in {*listed, *captions}}
+    named = {*listed, *captions}
+    files = {photo: file for photo in named if (file := photos.find(photo))}
     usable = {
-        split: [Example(file, spoken[photo]) for photo in splits[split] if (file := files[photo]) and spoken.get(photo)]
+        split: [Example(files[photo], spoken[photo]) for photo in splits[split] if photo in files and spoken.get(photo)]
         for split in SPLITS
     }
     if not any(usable.values()):
@@ -193,6 +194,6 @@ def _assemble(listing: Listing, photos: Photos) -> CaptionDataset:
     return CaptionDataset(
         name,
         usable,
-        without_photo=sum(file is None for file in files.values()),
+        without_photo=len(named) - len(files),
         without_captions=sum(not spoken.get(photo) for photo in listed),
     )
