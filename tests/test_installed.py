@@ -83,6 +83,7 @@ def test_it_says_where_its_checkpoints_are(site, tmp_path, photos):
     assert str(site) in "".join(bundled.stdout.split())
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_its_app_keeps_the_settings_of_the_checkouts(site, tmp_path, browser, photos):
     log, command = tmp_path / "log.txt", (*PYTHON, "captioning", "app")
