@@ -45,7 +45,7 @@ def train(settings: TrainingSettings) -> int:
             schedule.train()
     except (Stopped, KeyboardInterrupt):
         resume = " --resume" if is_begun(run) and not run.resume else ""
-        print(f"\nStopped, and what is done is saved. To go on: {run.command}{resume}", file=sys.stderr)
+        print(f"\nStopped; the progress is saved. To continue: {run.command}{resume}", file=sys.stderr)
         return 130
     return 0
 

@@ -78,7 +78,7 @@ def trained(data, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_writes_a_checkpoint_with_its_story(trained, data):
+def test_writes_a_checkpoint_with_its_training_record(trained, data):
     info = read_info(trained / "model.safetensors")
     [dataset] = info.training.datasets
     assert dataset.name == data.name
@@ -145,7 +145,7 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
         _, error = process.communicate()
         if number == signal.SIGINT:
             assert process.returncode == 130
-            assert error.splitlines()[-1].startswith("Stopped, and what is done is saved. To go on: python train.py")
+            assert error.splitlines()[-1].startswith("Stopped; the progress is saved. To continue: python train.py")
         assert not (tmp_path / "model.safetensors").exists()
     run(train(data, tmp_path, *STAGES, "--resume"))
     for number in (1, 2, 3):
@@ -164,7 +164,7 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
 
 @pytest.mark.slow
 def test_a_stage_has_finished_when_its_record_says_so(trained, data, tmp_path):
-    """Whatever became of the plots; a record of before, which does not say so, gains it from the last state."""
+    """Not when its plots exist; a stage whose record does not say so is finished from its last state."""
     folder = tmp_path / "run"
     shutil.copytree(trained / "run", folder)
     for plot in folder.glob("loss_*.png"):
@@ -220,14 +220,14 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
 
 
 @pytest.mark.slow
-def test_a_run_of_another_library_is_not_resumed_and_one_that_noted_less_is(interrupted, data, tmp_path, run_main):
-    folder = shutil.copytree(interrupted, tmp_path / "run of then") / "run"
+def test_another_library_version_is_refused_and_an_older_fingerprint_is_extended(interrupted, data, tmp_path, run_main):
+    folder = shutil.copytree(interrupted, tmp_path / "resumed") / "run"
     begun = json.loads((folder / "run.json").read_text())
     command = train(data, folder.parent, *STAGES, "--resume")[2:]
     (folder / "run.json").write_text(json.dumps(begun | {"torch": "1.0"}))
     code, _, error = run_main(train_command.main, *command)
     assert (code, "was begun with torch 1.0 instead of" in error) == (2, True)
-    # As runs were begun before these were noted; a damaged state stops it before it trains.
+    # An older run saved less; its damaged state stops it before it trains.
     (folder / "run.json").write_text(json.dumps({"vocabulary": begun["vocabulary"], "decoder_size": 16, "seed": 0}))
     (folder / "stage3.ckpt").write_bytes(b"")
     code, _, error = run_main(train_command.main, *command)
@@ -269,7 +269,7 @@ def saved_with_torch(value: object) -> bytes:
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_them(tmp_path):
+def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_the_cache(tmp_path):
     names = [f"{index}.png" for index in range(400)]
     make_photos(tmp_path / "Images", names)
     rows = [f"{name},A dog runs on the grass ." for name in names]
@@ -286,15 +286,15 @@ def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_them(tmp_path)
     _, error = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in error
-    # Nothing is to be resumed yet: the same command goes on with the cache.
-    assert "To go on: python train.py" in error.splitlines()[-1]
+    # There is nothing to resume yet: the same command continues with the cache.
+    assert "To continue: python train.py" in error.splitlines()[-1]
     assert "--resume" not in error
     [done] = cached()
     assert 0 < done.sum() < len(done)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_goes_on_with_the_stage_it_has_not_been_through(trained, data, tmp_path):
+def test_a_run_starts_from_a_checkpoint_with_the_stages_it_lacks(trained, data, tmp_path):
     first = trained / "run" / "stage1.safetensors"
     run(train(data, tmp_path, *STAGES, "--stages", "1", "2", "--start", str(first)))
     assert not (tmp_path / "run" / "stage1.ckpt").exists()
@@ -303,8 +303,8 @@ def test_a_checkpoint_goes_on_with_the_stage_it_has_not_been_through(trained, da
 
 
 @pytest.mark.slow
-def test_several_data_sets_are_learned_as_one_and_scored_each_on_its_own(data, tmp_path):
-    """Of the second, which has no test split, one photo is a dev photo of the first in another size."""
+def test_several_data_sets_are_trained_on_together_and_scored_separately(data, tmp_path):
+    """The second has no test split, and one of its photos is a dev photo of the first in another size."""
     second = tmp_path / "second"
     dev = read_dataset(data).split("dev")[0]
     photos = make_photos(second, [f"{index}.png" for index in range(30, 36)])
@@ -382,7 +382,7 @@ def test_the_learning_rate_finder_suggests_a_rate_and_draws_the_losses(data, tmp
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_path, run_main):
+def test_mistakes_are_refused_before_anything_is_computed(trained, data, tmp_path, run_main):
     (tmp_path / "unknown.toml").write_text("colour = 3")
     (tmp_path / "broken.toml").write_text("epochs = = 3")
     (tmp_path / "vectors.txt").write_text("dog one two three")
@@ -392,30 +392,32 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
     (damaged / "stage1.ckpt").touch()
     elsewhere = [*train(data, trained, *STAGES, "--resume"), "--output", str(tmp_path / "other.safetensors")]
     cases = {
-        "a run that is there already": train(data, trained),
-        "an output that is there already": [*train(data, trained), "--run", str(tmp_path / "new")],
+        "an earlier run": train(data, trained),
+        "an output that exists": [*train(data, trained), "--run", str(tmp_path / "new")],
         "nothing to resume": train(data, tmp_path, "--resume"),
         "a run of another model": [*elsewhere, "--decoder-size", "24"],
         "a run of other settings": [*elsewhere, "--stage2-learning-rate", "0.5"],
         "a run of another vocabulary": [*elsewhere, "--min-frequency", "2"],
-        "a run whose notes are damaged": [*elsewhere, "--run", str(damaged)],
+        "a run with a damaged fingerprint": [*elsewhere, "--run", str(damaged)],
         "no data": train(tmp_path / "nowhere", tmp_path),
         "no frequent word": [*train(data, tmp_path), "--min-frequency", "1000"],
         "no such encoder": [*train(data, tmp_path), "--encoder", "nonsense"],
-        "a setting that is none": train(data, tmp_path, "--config", str(tmp_path / "unknown.toml")),
-        "a file that is no settings": train(data, tmp_path, "--config", str(tmp_path / "broken.toml")),
+        "an unknown setting": train(data, tmp_path, "--config", str(tmp_path / "unknown.toml")),
+        "a file that is not TOML": train(data, tmp_path, "--config", str(tmp_path / "broken.toml")),
         "no epochs": train(data, tmp_path, "--epochs", "0"),
-        "a rate that is none": train(data, tmp_path, "--dropout", "1.5"),
-        "a flag that is none": train(data, tmp_path, "--nonsense"),
+        "a dropout above 1": train(data, tmp_path, "--dropout", "1.5"),
+        "an unknown flag": train(data, tmp_path, "--nonsense"),
         "more blocks than there are": train(data, tmp_path, "--trained-blocks", "20"),
         "no comparison": train(data, tmp_path, "--stages", "1", "3", "--samples", "1"),
         "no word vectors": train(data, tmp_path, "--word-vectors", str(tmp_path / "nowhere.txt")),
-        "a file that is no word vectors": train(data, tmp_path, "--word-vectors", str(tmp_path / "vectors.txt")),
+        "a file without word vectors": train(data, tmp_path, "--word-vectors", str(tmp_path / "vectors.txt")),
         "no device": train(data, tmp_path, "--devices", "0"),
         "a place that cannot be written": train(data, tmp_path, "--run", "/proc/run"),
         "a cache that cannot be written": train(data, tmp_path, "--cache", "/proc/cache"),
         "no checkpoint to start from": train(data, tmp_path, "--start", str(tmp_path / "nowhere.safetensors")),
-        "a checkpoint that is through": train(data, tmp_path, "--start", str(trained / "run" / "stage2.safetensors")),
+        "a checkpoint that has finished the stages": train(
+            data, tmp_path, "--start", str(trained / "run" / "stage2.safetensors")
+        ),
         "a data set twice": [*train(data, tmp_path), "--data", str(data), str(data)],
         "no stage before": train(data, tmp_path, "--find-lr", "2"),
     }
@@ -427,7 +429,7 @@ def test_what_is_wrong_is_told_before_anything_is_computed(trained, data, tmp_pa
 
 
 @pytest.mark.slow
-def test_word_vectors_start_the_embedding_and_stay_as_they_are_if_frozen(data, tmp_path, run_main, monkeypatch):
+def test_word_vectors_initialise_the_embedding_and_do_not_change_if_frozen(data, tmp_path, run_main, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("dog 0.5 -0.25 1\ngrass 2 4 8\nunheard 1 1 1\n")
@@ -453,7 +455,7 @@ def test_the_default_checkpoints_settings_are_the_files(captioner):
     assert captioner.info.config.encoder == "tf_efficientnet_lite2"
 
 
-def test_padding_counts_for_nothing_in_the_penalty():
+def test_the_attention_penalty_ignores_padding():
     torch.manual_seed(0)
     targets = torch.randint(4, 11, (2, 3, 7))
     attention = torch.randn(2, 3, 7, 5).softmax(dim=-1)
@@ -463,7 +465,7 @@ def test_padding_counts_for_nothing_in_the_penalty():
     assert torch.allclose(doubly_stochastic_penalty(padded_attention, padded), expected)
 
 
-def test_the_attention_penalty_is_the_papers():
+def test_the_attention_penalty_equals_the_papers_equation():
     attention, targets = torch.rand(2, 1, 4, 3), torch.full((2, 1, 4), 5)
     by_hand = [(1 - attention[photo, 0, :, cell].sum()) ** 2 for photo in range(2) for cell in range(3)]
     assert torch.allclose(doubly_stochastic_penalty(attention, targets), torch.stack(by_hand).mean())

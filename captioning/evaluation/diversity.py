@@ -1,4 +1,4 @@
-"""What captions say beyond agreeing with references word by word: how varied they are, and what they name.
+"""Measures of captions beyond n-grams: how varied they are, and what they name.
 
 Content words are all but the function words of English: nouns and verbs, and adjectives with them.
 """
@@ -61,9 +61,9 @@ def content_recall(captions: Captions, references: References) -> dict[str, floa
 
 
 def gender_confusions(captions: Captions, references: References) -> dict[str, float]:
-    """How many photos show women or men alone, and how many captions of them speak of the other alone.
+    """How many photos show only women or only men, and how many captions of them mention only the other.
 
-    A photo shows women alone where two or more of its references speak of women and none of men, and the other way.
+    A photo shows only women if two or more of its references mention women and none mentions men, and vice versa.
 
     Args:
         captions, references: as for `bleu`.

@@ -35,7 +35,7 @@ def bleu(captions: Captions, references: References) -> list[float]:
     if not any(captions):
         return [0.0] * len(_WEIGHTS)
     with warnings.catch_warnings():
-        # NLTK warns where no four words in a row agree; the score of 0 says as much.
+        # NLTK warns where no 4-gram agrees; the score is 0 then.
         warnings.simplefilter("ignore")
         scores: Any = corpus_bleu(references, captions, _WEIGHTS)
     return [100 * float(score) for score in scores]
@@ -85,14 +85,14 @@ def _as_texts(captions: Captions, references: References) -> tuple[dict[int, lis
 
 
 def _meteor(wanted: dict[int, list[str]], found: dict[int, list[str]]) -> dict[str, float]:
-    """METEOR; nothing where what is called Java does not run."""
+    """METEOR, or nothing where Java does not run."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer: Any = Meteor()
     try:
         return {"meteor": 100 * float(scorer.compute_score(wanted, found)[0])}
     except BaseException as error:
-        # It leaves itself locked, and would wait for itself at its end.
+        # It leaves its lock held, and would wait for itself when it is destroyed.
         scorer.meteor_p.kill()
         with contextlib.suppress(OSError):
             scorer.meteor_p.stdin.close()

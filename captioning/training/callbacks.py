@@ -1,4 +1,4 @@
-"""What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved, Ctrl-C heeded."""
+"""What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved, Ctrl-C handled."""
 
 import csv
 import io
@@ -23,11 +23,11 @@ from captioning.vocabulary import Vocabulary
 class RenamedCheckpoints(TorchCheckpointIO):
     """Writes a state beside its place and renames it there, so that a kill in between leaves the one before.
 
-    Lightning's own way is through the system's folder for temporary files, where a kill would leave it for good.
+    Lightning writes to the system's folder for temporary files, where a kill would leave the file for good.
     """
 
     def save_checkpoint(self, checkpoint: dict, path: str, storage_options: object = None) -> None:
-        # In memory first, for torch does not say that a disk is full.
+        # In memory first, because torch does not report a full disk.
         state = io.BytesIO()
         torch.save(checkpoint, state)
         with replacing(Path(path)) as temporary:
@@ -128,9 +128,9 @@ class Interrupt:
 
 
 class SaveState(Checkpoint):
-    """Saves what a run needs to go on: after every epoch, within one every so often, and when it is asked to stop.
+    """Saves what a run needs to be resumed: after every epoch, at intervals within one, and when it is asked to stop.
 
-    Being a `Checkpoint` it is called after all other callbacks, whose states belong to what is saved.
+    As a `Checkpoint` it is called after all other callbacks, whose states are saved too.
 
     Args:
         path: of the state.
@@ -145,7 +145,7 @@ class SaveState(Checkpoint):
         self._ended = False
 
     def on_train_start(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
-        # A stage that early stopping had ended stays ended.
+        # A stage that early stopping ended stays ended.
         trainer.should_stop = self._ended
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:

@@ -24,12 +24,12 @@ from captioning.vocabulary import TOKENIZER, Vocabulary, tokenize
 
 
 class Split:
-    """A split as training reads it: the same one of several data sets, one after the other.
+    """A split as training reads it: those of several data sets, one after the other.
 
     Attributes:
         photos: the files.
         tokens: for each photo its tokenized captions.
-        may_mirror: for each photo whether its mirror image is as true.
+        may_mirror: for each photo whether its captions fit its mirror image too.
         places: for each data set, by its key, the places of its photos.
 
     Raises:

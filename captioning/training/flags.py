@@ -208,7 +208,7 @@ def _read_tables(path: Path, flags: Sequence[Flag]) -> dict:
 
 
 def _refuse_old(tables: dict, flags: Sequence[Flag]) -> None:
-    """Refuse a file of before the tables, in which settings had their flags' names, and say where each belongs."""
+    """Refuse a file without tables, in which settings have the names of flags, and say where each belongs."""
     moves = defaultdict(list)
     for flag in flags:
         for name in (name.removeprefix("--").replace("-", "_") for name in flag.names):
@@ -222,7 +222,7 @@ def _refuse_old(tables: dict, flags: Sequence[Flag]) -> None:
 
 
 def _settings(values: dict, flags: Sequence[Flag], command: str) -> TrainingSettings:
-    """The checked settings of what the parser read.
+    """The settings that the parser read, checked.
 
     Raises:
         ValueError: a setting is missing, of another type, or out of its range.

@@ -61,12 +61,12 @@ class Comparison:
 def make_graphs(
     model: CaptioningModel, info: CheckpointInfo, datasets: Sequence[CaptionDataset]
 ) -> dict[str, np.ndarray]:
-    """The tensors `graph.*` of a model's checkpoint; what integers do to its captions is printed.
+    """The tensors `graph.*` of a model's checkpoint; prints how quantization changes its captions.
 
     Args:
         model: in evaluation mode.
         info: of a checkpoint with its configuration and vocabulary.
-        datasets: with train and dev splits, those that it learned from. Without any, or where integers lose too much on
+        datasets: those it was trained on, with train and dev splits. Without any, or where int8 loses too much on
             one of them, the graphs are in float32 alone.
 
     Raises:

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from captioning.files import replacing
 from captioning.record import Score
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
 
 def plot_epochs(rows: Sequence[Mapping], path: Path) -> None:
-    """Draw the table of a stage: what was learned from above, the scores on dev below, the best epoch marked.
+    """Draw the epochs of a stage: losses above, dev scores below, the best epoch marked.
 
     Raises:
         OSError: the picture cannot be written.

@@ -37,7 +37,7 @@ FEATURE_BYTES = 2
 
 
 def check_writable(run: RunSettings) -> None:
-    """See that results can be written.
+    """Check that results can be written.
 
     Raises:
         CheckpointError: they cannot.
@@ -58,21 +58,21 @@ def check_writable(run: RunSettings) -> None:
 
 
 def is_begun(run: RunSettings) -> bool:
-    """Whether there is a state to go on from."""
+    """Whether the run has a saved state."""
     return any(run.folder.glob("stage*.ckpt"))
 
 
 def check_unfinished(run: RunSettings) -> None:
-    """See that there is a run to resume, or that none is in the way.
+    """Check that there is a run to resume, or, without --resume, that there is none.
 
     Raises:
-        CheckpointError: it is not so.
+        CheckpointError: there is nothing to resume, or an earlier run would be overwritten.
     """
     begun = is_begun(run)
     if run.resume and not begun:
         raise CheckpointError(f"There is nothing to resume in {run.folder}: run without --resume.")
     if begun and not run.resume:
-        raise CheckpointError(f"{run.folder} holds an earlier run: add --resume to go on, or name another --run.")
+        raise CheckpointError(f"{run.folder} holds an earlier run: add --resume to continue it, or name another --run.")
     check_output(run.output)
 
 
@@ -83,7 +83,7 @@ def run_fingerprint(
     stages: Mapping[int, StageSettings],
     run: RunSettings,
 ) -> dict:
-    """What the states of a run depend on, by the names that messages use; data and files are there by their content.
+    """What the states of a run depend on, by the names that messages use; data and files as digests of their content.
 
     Raises:
         ImageError: a photo cannot be read.
@@ -107,12 +107,12 @@ def run_fingerprint(
 
 
 def check_same(run: RunSettings, fingerprint: dict) -> None:
-    """See that a run is resumed with all that its states depend on, and write that down.
+    """Check that a run is resumed with everything that its states depend on, and save the fingerprint.
 
-    Stages may be added after those that it was begun with.
+    Stages may be added after those that the run was begun with.
 
     Raises:
-        CheckpointError: something differs, or what was written down is damaged.
+        CheckpointError: something differs, or the saved fingerprint is damaged.
     """
     begun = _read_fingerprint(run) if run.resume else {}
     stages = begun.get("stages")
@@ -139,7 +139,7 @@ def _read_fingerprint(run: RunSettings) -> dict:
 
 
 def _difference(name: str, begun: object, now: object) -> str:
-    """What differs; content is not named, for its digest says nothing to a reader."""
+    """What differs, as a phrase; digests of content are not shown."""
     if any(isinstance(value, str) and DIGEST.fullmatch(value) for value in (begun, now)):
         return f"another {name}"
     before, after = (", ".join(map(str, value)) if isinstance(value, list) else value for value in (begun, now))
@@ -165,10 +165,10 @@ def _file_digest(path: Path) -> str:
 
 
 def check_state(path: Path, stage: int, task: CaptioningTask) -> None:
-    """See that a saved state is whole, and that of this stage.
+    """Check that a saved state is whole, and belongs to this stage.
 
     Raises:
-        CheckpointError: it is not so.
+        CheckpointError: it is damaged, or belongs to another stage or model.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -184,36 +184,36 @@ def check_state(path: Path, stage: int, task: CaptioningTask) -> None:
 
 
 def check_output(path: Path) -> None:
-    """See that no checkpoint would be overwritten.
+    """Check that no checkpoint would be overwritten.
 
     Raises:
-        CheckpointError: one would be.
+        CheckpointError: there is a file already.
     """
     if path.exists():
-        raise CheckpointError(f"{path} is there already: name another --output.")
+        raise CheckpointError(f"{path} exists already: name another --output.")
 
 
 def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
-    """See that the settings suit the model and the data, and that the states will find room.
+    """Check that the settings fit the model and the data, and that the disk has room for the states.
 
     Raises:
-        DatasetError: the encoder has not so many blocks.
+        DatasetError: the encoder has fewer blocks.
         CheckpointError: the disk is too full.
     """
     blocks = model.encoder.block_count
     for settings in stages:
         if settings.trained_blocks > blocks:
-            raise DatasetError(f"The encoder {model.config.encoder} has {blocks} blocks: train {blocks} at the most.")
+            raise DatasetError(f"The encoder {model.config.encoder} has {blocks} blocks: train at most {blocks}.")
     _check_room(stages, model, photos, run)
 
 
 def _check_room(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
     weights = sum(parameter.numel() for parameter in model.parameters())
     rows, columns = model.encoder.grid
-    # The first stage's features are made room for when it starts, right after this.
+    # The first stage, which starts right after this, reserves room for its features itself.
     cached = sum(not settings.trained_blocks for settings in stages[1:])
     needs = {
-        # Each stage's state, and once more the one that is being written.
+        # A state for each stage, and one more while it is being written.
         run.folder: (len(stages) + 1) * STATE_BYTES * weights,
         run.cache: cached * 2 * photos * rows * columns * model.encoder.channels * FEATURE_BYTES,
     }

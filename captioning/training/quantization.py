@@ -23,7 +23,7 @@ OPERATORS = ("Conv", "Gemm", "Add", "Clip", "Relu")
 ACTIVATIONS = ("Clip", "Relu")
 # Numbers of a matrix's row that share a scale.
 BLOCK_SIZE = 128
-# Compute with integers rather than with what they stand for.
+# Compute with the integers themselves instead of dequantizing them first.
 INTEGER_ARITHMETIC = 4
 
 

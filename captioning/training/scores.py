@@ -42,7 +42,7 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
     best = max(stages, key=lambda path: _mean_score(on_dev[path]))
     model, info = load_model(best)
     graphs = make_graphs(model, info, datasets if run.quantize else ())
-    # What is scored is what is written: the graphs, in the precision in which they run.
+    # The graphs are scored, in the precision in which they will run.
     shipped = run.folder / "shipped.safetensors"
     save_model(shipped, model, info.vocabulary, info.training, graphs)
     described = [_describe(shipped, dataset, score_test=run.score_test) for dataset in datasets]
@@ -56,11 +56,11 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
 
 
 def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, score_test: bool = False) -> None:
-    """Write graphs into a checkpoint, replacing those that it has, and what they score; see `make_graphs`.
+    """Write graphs and their scores into a checkpoint, replacing those that it has; see `make_graphs`.
 
     Args:
         path: of the checkpoint.
-        datasets: those that it learned from.
+        datasets: those it was trained on.
         score_test: score the test splits too, where there are any.
 
     Raises:

@@ -11,12 +11,12 @@ from captioning.model.decoder import AttentionDecoder, Memory, State, speakable_
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import END, PAD, START
 
-# A sample that is longer earns what it has said so far.
+# A longer sample is cut off here, and rewarded for its words so far.
 MAX_STEPS = 24
 
 
 class SelfCriticalTask(CaptioningTask):
-    """Samples captions of each photo, and makes those likelier that agree better with its references than the others.
+    """Samples captions of each photo, and makes those more likely that score higher on its references than the others.
 
     The reward is CIDEr-D, with document frequencies of the train captions, plus `bleu_reward` times the sentence's
     BLEU-4. <end> counts as a word, so that a caption that breaks off earns less.
@@ -45,9 +45,9 @@ class SelfCriticalTask(CaptioningTask):
             ],
             device=log_probabilities.device,
         )
-        said = tokens != PAD
-        gain = (advantages(rewards).unsqueeze(-1) * log_probabilities)[said].sum()
-        return -gain / said.sum(), rewards.mean()
+        words = tokens != PAD
+        gain = (advantages(rewards).unsqueeze(-1) * log_probabilities)[words].sum()
+        return -gain / words.sum(), rewards.mean()
 
     def _reward(self, photo: int, caption: list[int]) -> float:
         reward = self._cider.score(photo, caption)

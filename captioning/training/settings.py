@@ -83,7 +83,7 @@ STAGES = {
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run learns from, where it keeps what, and how it runs.
+    """The data of a run, its files, and how it runs.
 
     Attributes:
         command: what was typed, kept in the checkpoint.
@@ -131,7 +131,7 @@ class RunSettings:
         return self.folder / f"stage{stage}.ckpt"
 
     def best(self, stage: int) -> Path:
-        """The checkpoint of a stage's best epoch; its record says when the stage has finished."""
+        """The checkpoint of a stage's best epoch; its record says whether the stage has finished."""
         return self.folder / f"stage{stage}.safetensors"
 
     def table(self, stage: int) -> Path:
@@ -144,5 +144,5 @@ class RunSettings:
 
     @property
     def fingerprint(self) -> Path:
-        """What the run was started with, so that it is resumed with the same."""
+        """The run's fingerprint: it is resumed with the same."""
         return self.folder / "run.json"

@@ -47,10 +47,10 @@ from captioning.vocabulary import SPECIAL_TOKENS, TOKENIZER, Vocabulary
 class Schedule:
     """Stages to train one after the other, each from the best epoch of the one before.
 
-    Everything that can be checked before the first epoch is checked when it is made.
+    Creating it checks everything that can be checked before the first epoch.
 
     Args:
-        datasets: one or several to learn from as one, each with train and dev splits.
+        datasets: one or several to train on together, each with train and dev splits.
         config: of the model; the embedding's size gives way to that of word vectors.
         stages: for each stage to train, by its number, its settings.
         run: words, places and devices.
@@ -85,21 +85,21 @@ class Schedule:
             for tensor in self._model.encoder.state_dict().values():
                 tensor.copy_(torch.from_numpy(as_stored(tensor)))
             self._record = TrainingRecord(min_frequency=run.min_frequency)
-        # What it said of other data sets and of scores on them is not true of what comes now.
+        # Data sets and scores of the checkpoint to start from are not those of this run.
         self._record.datasets = [dataset.about for dataset in self.datasets]
-        through = {stage.stage for stage in self._record.stages}
-        self.numbers = [number for number in sorted(stages) if number not in through]
+        finished = {stage.stage for stage in self._record.stages}
+        self.numbers = [number for number in sorted(stages) if number not in finished]
         if not self.numbers:
-            raise CheckpointError(f"{run.start} has been through these stages: ask for another with --stages.")
+            raise CheckpointError(f"{run.start} has finished these stages: name another with --stages.")
         check_stages([stages[number] for number in self.numbers], self._model, len(self._train.photos), run)
         # Lightning looks for the devices when a trainer is made.
         self._is_first_process = make_trainer(stages[self.numbers[0]], run).is_global_zero
 
     def train(self) -> None:
-        """Train the stages that are not through yet, and write the best checkpoint of all, scored.
+        """Train the stages that have not finished yet, and write the best checkpoint of all, scored.
 
         Raises:
-            CheckpointError: there is no run to resume or one in the way, or results cannot be written.
+            CheckpointError: there is nothing to resume, an earlier run would be overwritten, or the disk is full.
             Stopped: Ctrl-C was pressed, and the state is saved.
         """
         with _sole_writer(self.run) if self._is_first_process else nullcontext():
@@ -162,7 +162,7 @@ class Schedule:
         if settings.patience:
             callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
         trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
-        # Features are cached here. Ctrl-C stops that at once: there is no state to save, and what is cached stays.
+        # Features are cached here. Ctrl-C stops that at once: there is no state to save, and cached features stay.
         loaders = self._loaders(task, trainer)
         # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
         task.model.train()
@@ -172,7 +172,7 @@ class Schedule:
         if trainer.is_global_zero:
             model, info = load_model(run.best(number))
             plot_epochs(table.rows, run.loss_plot(number))
-            # Last, for this says that the stage has finished.
+            # Last, because this marks the stage as finished.
             stage = info.training.stages[-1]
             stage.epochs, stage.finished = table.rows, True
             save_model(run.best(number), model, info.vocabulary, info.training)
@@ -219,10 +219,10 @@ class Schedule:
 
 @contextmanager
 def _sole_writer(run: RunSettings) -> Iterator[None]:
-    """Have the run's folder to oneself in the block, and tell what cannot be written in one sentence.
+    """Lock the run's folder while the block runs; what cannot be written there is reported in one sentence.
 
     Raises:
-        CheckpointError: another run has the folder, or the disk is full.
+        CheckpointError: another run holds the folder, or the disk is full.
     """
 
     def refuse() -> None:
@@ -240,7 +240,7 @@ def _sole_writer(run: RunSettings) -> Iterator[None]:
 
 @contextmanager
 def _quiet_threads() -> Iterator[None]:
-    """Let TensorBoard's thread end without a traceback where it cannot write; it tells the main thread anyway."""
+    """Let TensorBoard's thread end without a traceback where it cannot write; it reports to the main thread anyway."""
     before = threading.excepthook
     threading.excepthook = lambda failed: None if issubclass(failed.exc_type, OSError) else before(failed)
     try:
@@ -250,7 +250,7 @@ def _quiet_threads() -> Iterator[None]:
 
 
 def _learned_as_one(datasets: Sequence[CaptionDataset]) -> list[CaptionDataset]:
-    """The data sets, with no photo left in one's train split that another holds out.
+    """The data sets, without those train photos of one that another holds out.
 
     Raises:
         DatasetError: two have the same name.

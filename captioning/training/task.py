@@ -32,7 +32,7 @@ class CaptioningTask(lightning.LightningModule):
     reference words among the five likeliest) and what `score_dev` gives.
 
     Args:
-        model: what is trained.
+        model: the model to train.
         vocabulary: its words.
         settings: of the stage.
         references: for every dev photo its tokenized captions.
@@ -59,7 +59,7 @@ class CaptioningTask(lightning.LightningModule):
         _compute_depthwise_in_float32(model.encoder)
         self.references, self.places = references, places
         self.steps_per_epoch, self.seed = steps_per_epoch, seed
-        # Where Lightning's learning-rate finder looks for it.
+        # Lightning's learning-rate finder reads and sets it here.
         self.learning_rate = settings.learning_rate
         self._ema = _ema_of(model, settings.ema_decay)
         # Part of the state, so that a run resumed in the middle of an epoch reports the whole of it.
@@ -89,7 +89,7 @@ class CaptioningTask(lightning.LightningModule):
         return loss
 
     def training_loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is minimised, and what is reported."""
+        """The loss to minimise, and the measure to report."""
         forcing = self.settings.teacher_forcing_at(self.current_epoch)
         hidden, attention = self.model.decoder(self.features(batch), batch.captions, forcing)
         targets = batch.captions[:, :, 1:]
@@ -100,7 +100,7 @@ class CaptioningTask(lightning.LightningModule):
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         super().optimizer_step(*arguments, **named)
-        # Here, since a state may be saved as soon as the step is through.
+        # Here, because a state may be saved right after the step.
         if self._ema:
             self._ema.update_parameters(self.model)
 
@@ -206,7 +206,7 @@ def _compute_depthwise_in_float32(encoder: nn.Module) -> None:
 
 
 def doubly_stochastic_penalty(attention: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean over captions and cells of (1 − Σ_t α_t)²: each cell should be looked at (Xu et al., equation 14).
+    """Mean over captions and cells of (1 − Σ_t α_t)²: each cell should be attended to (Xu et al., equation 14).
 
     Args:
         attention: weights (N, K, T, L).

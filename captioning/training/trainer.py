@@ -15,7 +15,7 @@ from captioning.errors import CaptioningError
 from captioning.training.callbacks import RenamedCheckpoints
 from captioning.training.settings import RunSettings, StageSettings
 
-# What a process may wait for another, as while features are cached.
+# How long a process may wait for another, for example while features are cached.
 LONGEST_WAIT = timedelta(days=1)
 
 
@@ -36,7 +36,7 @@ def make_trainer(
             devices=run.devices,
             num_nodes=run.num_nodes,
             precision=run.precision,  # pyright: ignore[reportArgumentType] (its choices are some of Lightning's)
-            # Batch norm keeps its statistics, so that there are no buffers to tell the others of.
+            # Batch norm keeps its statistics, so there are no buffers to broadcast.
             strategy=DDPStrategy(broadcast_buffers=False, timeout=LONGEST_WAIT) if several else "auto",
             use_distributed_sampler=False,
             max_epochs=settings.epochs,
