@@ -156,6 +156,6 @@ def test_the_package_names_what_it_has():
     assert set(captioning.__all__) <= set(dir(captioning))
     for name in captioning.__all__:
         value = getattr(captioning, name)
-        assert isinstance(value, Path) or value.__name__ == name
+        assert isinstance(value, Path | str) or value.__name__ == name
     with pytest.raises(ImportError, match="cannot import name 'Painter'"):
         from captioning import Painter  # noqa: F401

@@ -95,7 +95,7 @@ def test_writes_a_checkpoint_with_its_training_record(trained, data):
     assert dataset.scores.keys() == {"dev"}
     assert [score.beam_size for score in dataset.scores["dev"]] == [1, 3, 5]
     assert all(score.measures.keys() >= {"cider", "rouge_l"} for score in dataset.scores["dev"])
-    assert Image.open(trained / "run" / "beam_scores_flickr8k_kaggle_edition.png").size > (600, 400)
+    assert Image.open(trained / "run" / f"beam_scores_{data.name}.png").size > (600, 400)
     assert any((trained / "run" / "tensorboard" / "stage1").iterdir())
     assert Captioner.from_checkpoint(info.path)(data / "Images" / "0.png").text
 
@@ -204,11 +204,11 @@ def interrupted(trained, data, tmp_path_factory) -> Path:
             "--decoder-size 24 --stage2-learning-rate 0.5",
             "decoder size 16 instead of 24 and stage 2 learning rate 0.0001",
         ),
-        ("--data OTHER", "another set of photos and captions in Flickr8k, Kaggle edition:"),
+        ("--data OTHER", "another set of photos and captions in data"),
     ],
 )
 def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, tmp_path, run_main, flags, difference):
-    other = shutil.copytree(data, tmp_path / "other", ignore=shutil.ignore_patterns("cache"))
+    other = shutil.copytree(data, tmp_path / data.name, ignore=shutil.ignore_patterns("cache"))
     captions = other / "captions.txt"
     captions.write_text(captions.read_text().replace("a red dog runs .", "a dog runs red .", 1))
     flags = flags.replace("FOLDER", str(interrupted)).replace("OTHER", str(other)).split()
@@ -332,7 +332,7 @@ def test_several_data_sets_are_trained_on_together_and_scored_separately(data, t
     stages = read_info(tmp_path / "run" / "stage3.safetensors").training.stages
     assert [stage.stage for stage in stages] == [1, 3]
     for stage in stages:
-        assert stage.epochs[0].keys() >= {"bleu4", "bleu4_flickr8k_kaggle_edition", "cider_dataset_second", "score"}
+        assert stage.epochs[0].keys() >= {"bleu4", f"bleu4_{data.name}", "cider_dataset_second", "score"}
     assert {row["dataset"] for row in table(tmp_path / "run" / "beam_scores.csv")} == {first.name, other.name}
 
 

@@ -24,8 +24,6 @@ const OPEN = "[role=listbox], [role=option], [role=menu], [role=menuitem], [role
 const USES_ARROWS =
   "input, select, [role=slider], [role=spinbutton], [role=combobox], [role=radio], [role=tab], [role=gridcell]";
 const USES_SPACE = `${USES_ARROWS}, button, a, summary, [role=button]`;
-// Milliseconds after a click within which the focus moves because of it, as when a menu closes.
-const SETTLING = 300;
 
 /**
  * Call `act` with the name of an action for each key that means one. Returns {areUsed, close}: whether the focus was
@@ -35,11 +33,13 @@ function listenToKeys(act) {
   const listening = new AbortController();
   const listen = (type, handler) =>
     document.addEventListener(type, handler, { capture: true, signal: listening.signal });
-  let clicked = -Infinity;
+  let pointing = false;
   let pointed = true;
-  listen("pointerdown", () => (clicked = Infinity));
-  listen("pointerup", (event) => (clicked = event.timeStamp));
-  listen("focusin", (event) => (pointed = event.timeStamp - clicked < SETTLING));
+  listen("pointerdown", () => (pointing = pointed = true));
+  // A click on a label moves the focus after this.
+  listen("pointerup", () => setTimeout(() => (pointing = false)));
+  listen("pointercancel", () => (pointing = false));
+  listen("focusin", () => (pointed = pointing));
 
   /** Whether a key belongs to the element that has the focus. */
   function isTheirs(element, key) {
