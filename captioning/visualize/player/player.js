@@ -163,12 +163,16 @@ function createPlayer(root, hooks = {}) {
     mark();
   }
 
-  /** The look that stands so many places after the current one, as if somebody had chosen it. */
-  function chooseLook(by) {
-    const names = data.looks.map(([name]) => name);
-    const look = names[(names.indexOf(view.look) + by + names.length) % names.length];
+  /** Somebody chose a look. */
+  function choose(look) {
     lookAs(look);
     hooks.looked?.(look);
+  }
+
+  /** Choose the look that stands so many places after the current one. */
+  function chooseNext(by) {
+    const names = data.looks.map(([name]) => name);
+    choose(names[(names.indexOf(view.look) + by + names.length) % names.length]);
   }
 
   function offerViews() {
@@ -177,10 +181,7 @@ function createPlayer(root, hooks = {}) {
         const label = make("label");
         const input = make("input");
         Object.assign(input, { type: "radio", name: "look", value: look, checked: look === view.look });
-        input.onchange = () => {
-          lookAs(look);
-          hooks.looked?.(look);
-        };
+        input.onchange = () => choose(look);
         label.append(input, make("span", "", name));
         return label;
       }),
@@ -215,9 +216,9 @@ function createPlayer(root, hooks = {}) {
   function mark() {
     part("word").value = word + 1;
     fill(part("word"));
-    part("word").setAttribute("aria-valuetext", `${panes[0].caption.steps[current(panes[0])].label}, ${word + 1}`);
-    part("place").replaceChildren(make("span", "unseen", `${panes[0].caption.steps[current(panes[0])].label}, `));
-    part("place").append(`${word + 1} / ${count()}`);
+    const said = panes[0].caption.steps[current(panes[0])].label;
+    part("word").setAttribute("aria-valuetext", `${said}, ${word + 1}`);
+    part("place").replaceChildren(make("span", "unseen", `${said}, `), `${word + 1} / ${count()}`);
     part("previous").disabled = word === 0;
     part("next").disabled = word === count() - 1;
     part("colors-label").hidden = view.look === "spotlight";
@@ -334,7 +335,7 @@ function createPlayer(root, hooks = {}) {
     const moves = { previous: -1, next: 1, first: -count(), last: count() };
     if (action in moves) step(moves[action]);
     else if (action === "play") toggle();
-    else chooseLook(action === "nextLook" ? 1 : -1);
+    else chooseNext(action === "nextLook" ? 1 : -1);
     // A word that has the focus hands it on to the current one.
     for (const pane of panes) {
       for (const made of [pane.words, pane.frames]) if (made.includes(focused)) made[current(pane)].focus();
