@@ -14,7 +14,7 @@ from itertools import permutations
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, TimeoutError, expect
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions, open_image
@@ -55,6 +55,16 @@ def page(browser: Browser, server) -> Iterator[Page]:
     page.close()
 
 
+def is_covered(control: Locator) -> bool:
+    """Whether something else takes the clicks on a control."""
+    return control.evaluate(
+        """control => {
+          const { x, y, width, height } = control.getBoundingClientRect();
+          return !control.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+        }"""
+    )
+
+
 def press(page: Page, key: str) -> None:
     """Press a key as somebody does who has clicked nothing."""
     page.evaluate("document.activeElement?.blur()")
@@ -93,6 +103,9 @@ def test_after_a_click_the_keys_belong_to_the_player(page):
     page.get_by_role("radio", name="Compare").click()
     page.locator("table").first.wait_for()
     page.get_by_role("radio", name="Step through").click()
+    # The player of the other view is gone.
+    expect(page.locator("table")).to_have_count(0)
+    expect(page.locator(".picture canvas")).to_have_count(1)
     wait_for_picture(page)
     page.keyboard.press("ArrowRight")
     assert current(page) == said[2]
@@ -100,6 +113,71 @@ def test_after_a_click_the_keys_belong_to_the_player(page):
     expect(page).to_have_url(re.compile("look=spotlight"))
     page.keyboard.press(" ")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_the_presentation_fills_the_screen_and_is_led_by_keys(page, server, browser):
+    said = words(page)
+    press(page, "f")
+    page.wait_for_function("document.fullscreenElement")
+    photo, sentence = page.locator(".picture").bounding_box(), page.locator(".sentence")
+    assert photo["height"] >= 0.6 * 900
+    assert sentence.evaluate("element => parseFloat(getComputedStyle(element).fontSize)") >= 48
+    assert is_covered(page.get_by_role("radio", name="Upload"))
+    page.keyboard.press("PageDown")
+    assert current(page) == said[1]
+    attended = picture(page)
+    page.keyboard.press("h")
+    plain = picture(page)
+    page.keyboard.press("ArrowRight")
+    assert picture(page) == plain
+    page.keyboard.press("h")
+    assert picture(page) not in (plain, attended)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("photo alone")
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    expect(page.locator(".player")).to_have_class(re.compile("blank"))
+    page.keyboard.press("b")
+    expect(page.locator(".player")).not_to_have_class(re.compile("blank"))
+    page.keyboard.press("n")
+    expect(page).to_have_title("Dog · Show, Attend and Tell")
+    page.keyboard.press("p")
+    expect(page).to_have_title("Astronaut · Show, Attend and Tell")
+    expect(page.locator(".controls")).to_have_css("opacity", "0")
+    page.mouse.move(700, 400)
+    page.mouse.move(720, 420)
+    expect(page.locator(".controls")).to_have_css("opacity", "1")
+    expect(page).to_have_url(re.compile("#.*present"))
+    page.keyboard.press("f")
+    page.wait_for_function("!document.fullscreenElement")
+    expect(page).not_to_have_url(re.compile("#.*present"))
+    assert not is_covered(page.get_by_role("radio", name="Upload"))
+
+
+def test_an_address_opens_the_presentation_in_the_window_and_escape_leaves_it(page, server):
+    open_player(page, f"{server.url}/?photo=Dog#word=2&present")
+    assert is_covered(page.get_by_role("radio", name="Upload"))
+    assert current(page) == words(page)[1]
+    press(page, "Escape")
+    expect(page).not_to_have_url(re.compile("present"))
+    assert not is_covered(page.get_by_role("radio", name="Upload"))
+
+
+def test_a_touched_place_shades_the_words_by_how_much_they_looked_there(page, captioner, photos):
+    photo = page.locator(".picture canvas").bounding_box()
+    page.mouse.move(photo["x"] + 0.55 * photo["width"], photo["y"] + 0.3 * photo["height"])
+    steps = captioner(photos / "astronaut.jpg").steps
+    rows, columns = steps[0].attention.shape
+    shares = [float(step.attention[int(0.3 * rows), int(0.55 * columns)]) for step in steps]
+    most = max(range(len(shares)), key=shares.__getitem__)
+    word = "end" if steps[most].end else steps[most].word
+    expect(page.locator(".picture figcaption")).to_contain_text(f"{word} {shares[most]:.0%}")
+    shading = page.locator(".sentence .word").evaluate_all(
+        "words => words.map((word) => Number(word.style.getPropertyValue('--share')))"
+    )
+    assert shading == pytest.approx([share / max(shares) for share in shares], abs=0.01)
+    page.mouse.move(2, 2)
+    expect(page.locator(".picture figcaption")).to_have_count(0)
 
 
 def test_who_moves_with_the_keyboard_keeps_the_focus(page):

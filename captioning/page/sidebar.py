@@ -49,6 +49,7 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
         # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
                  format_func=labels.__getitem__, label_visibility="collapsed")  # fmt: skip
+    st.session_state.titles = list(gallery)
     title = st.session_state.photo
     photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
     if credit is None:
@@ -85,6 +86,7 @@ def choose_from_dataset(library: Library) -> Photo:
         found = [state.photo] if state.get("photo") in examples else list(examples)
     if state.get("photo") not in found:
         state.photo = found[0]
+    state.titles = found
     st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo", persist_state="page")
     st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
               on_click=choose_any, args=[found])  # fmt: skip
@@ -93,6 +95,13 @@ def choose_from_dataset(library: Library) -> Photo:
     # No wider, so that all of the bar is on a laptop's screen.
     st.image(to_url(thumbnail(photo.image, THUMBNAIL_SIZE)), alt=state.photo)
     return photo
+
+
+def choose_next_photo(by: int) -> None:
+    """Choose the photo that stands so many places after the current one; one of somebody's own has no next."""
+    state = st.session_state
+    if state.source in ("Gallery", "Data set"):
+        state.photo = state.titles[(state.titles.index(state.photo) + by) % len(state.titles)]
 
 
 def choose_any(titles: list[str]) -> None:

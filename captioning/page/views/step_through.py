@@ -11,6 +11,7 @@ from captioning.page.cache import describe, load_captioner, load_player_data
 from captioning.page.downloads import show_downloads
 from captioning.page.library import Photo
 from captioning.page.player import show_player
+from captioning.page.sidebar import choose_next_photo
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
 from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.screen import number, spoken
@@ -50,7 +51,12 @@ def show_stage(data: dict, panes: Sequence[CaptionPane]) -> None:
             if state.said[-1:] != [words]:
                 state.said = [*state.said, words]
 
-    show_player("player", data, on_said_change=say_instead)
+    def turn() -> None:
+        by = st.session_state.get("player", {}).get("turned")
+        if by:
+            choose_next_photo(by)
+
+    show_player("player", data, on_said_change=say_instead, on_turned_change=turn)
 
 
 def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[CaptionPane]:

@@ -5,4 +5,4 @@ from captioning.visualize.screen import source
 
 def script() -> str:
     """The player's JavaScript."""
-    return "".join(source(f"player/{name}.js") for name in ("keys", "pictures", "player"))
+    return "".join(source(f"player/{name}.js") for name in ("keys", "pictures", "presenting", "touching", "player"))

@@ -2,14 +2,14 @@
 /*
  * The player as a Streamlit component. The word where somebody is stands behind the # of the address, which is the
  * browser's own: to step and to play asks the server for nothing, so that no run of the page falls together with
- * anything else that is done on it. The look is sent to the server, because downloads are drawn with it.
+ * anything else that is done on it. Behind the # is also whether the page presents. The look is sent to the server, because downloads are drawn with it.
  */
 
 const players = new WeakMap();
 // With the address that the page was opened with; the server may have written one since, without what is behind its #.
 const [opened] = performance.getEntriesByType("navigation");
 // Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
-const place = { photo: null, word: wordIn(opened.name) || 1 };
+const place = { photo: null, word: wordIn(opened.name) || 1, presenting: hashOf(opened.name).has("present") };
 
 export default function ({ data: [content], parentElement, setStateValue, setTriggerValue }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
@@ -18,6 +18,7 @@ export default function ({ data: [content], parentElement, setStateValue, setTri
   const word = place.photo === null || place.photo === content.photo.url ? place.word : 1;
   place.photo = content.photo.url;
   mounted.player.show(content, { word, look: lookOf(window.location.href) });
+  if (place.presenting) mounted.player.present();
   // Streamlit may end an earlier call late, when a later one has already taken over.
   const call = (mounted.call = {});
   return () => {
@@ -32,6 +33,11 @@ function mount(root) {
     said: (what) => mounted.send.setTriggerValue("said", what),
     // With the time, for the same look may be chosen again after somebody went back.
     looked: (look) => mounted.send.setStateValue("look", [look, Date.now()]),
+    turned: (by) => mounted.send.setTriggerValue("turned", by),
+    presented(on) {
+      place.presenting = on;
+      write();
+    },
     moved(word) {
       place.word = word;
       write();
@@ -57,7 +63,7 @@ function mount(root) {
 
 function write() {
   const address = new URL(window.location.href);
-  address.hash = `word=${place.word}`;
+  address.hash = `word=${place.word}${place.presenting ? "&present" : ""}`;
   if (address.href !== window.location.href) window.history.replaceState(window.history.state, "", address);
 }
 
@@ -67,5 +73,10 @@ function lookOf(address) {
 
 /** The word that an address names; 0 if it names none. */
 function wordIn(address) {
-  return Number.parseInt(new URLSearchParams(new URL(address).hash.slice(1)).get("word"), 10) || 0;
+  return Number.parseInt(hashOf(address).get("word"), 10) || 0;
+}
+
+/** What stands behind the # of an address. */
+function hashOf(address) {
+  return new URLSearchParams(new URL(address).hash.slice(1));
 }

@@ -64,6 +64,7 @@ def player_data(
     data = {
         "title": title,
         "photo": {"url": to_url(small), "width": small.width, "height": small.height},
+        "grid": dict(zip(("rows", "columns"), panes[0].caption.steps[0].attention.shape, strict=True)),
         "captions": [_pane_data(pane) for pane in panes],
         "looks": [list(look) for look in LOOKS.items()],
         "look": look,
@@ -95,6 +96,7 @@ def _step_data(step: Step, forced: bool) -> dict:
         "end": step.end,
         "forced": forced,
         "alternatives": [[word, spoken(word), round(probability, 5)] for word, probability in step.alternatives],
+        "attention": step.attention.round(4).flatten().tolist(),
         "map": _base64(enlarged.tobytes()),
         "outlines": [outline.round(4).flatten().tolist() for outline in half_outlines(step.attention)],
     }

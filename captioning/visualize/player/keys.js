@@ -5,18 +5,23 @@
  * clicked. An element that was reached with the keyboard keeps the keys that it uses, and so does a text field.
  */
 
-const ACTIONS = {
-  ArrowLeft: "previous",
-  ArrowRight: "next",
-  // What presenters' remotes send.
-  PageUp: "previous",
-  PageDown: "next",
-  Home: "first",
-  End: "last",
-  ArrowUp: "previousLook",
-  ArrowDown: "nextLook",
-  " ": "play",
-};
+// What presenters' remotes send is PageUp and PageDown.
+const KEYS = [
+  { action: "next", keys: ["ArrowRight", "PageDown"], shown: "→", does: "next word" },
+  { action: "previous", keys: ["ArrowLeft", "PageUp"], shown: "←", does: "word before" },
+  { action: "first", keys: ["Home"], shown: "Home", does: "first word" },
+  { action: "last", keys: ["End"], shown: "End", does: "last word" },
+  { action: "play", keys: [" "], shown: "Space", does: "play or pause" },
+  { action: "nextLook", keys: ["ArrowDown"], shown: "↓", does: "another look" },
+  { action: "previousLook", keys: ["ArrowUp"], shown: "↑", does: "look before" },
+  { action: "plain", keys: ["h"], shown: "H", does: "photo alone" },
+  { action: "nextPhoto", keys: ["n"], shown: "N", does: "next photo" },
+  { action: "previousPhoto", keys: ["p"], shown: "P", does: "photo before" },
+  { action: "present", keys: ["f"], shown: "F", does: "full screen" },
+  { action: "blank", keys: ["b"], shown: "B", does: "black screen" },
+  { action: "help", keys: ["?"], shown: "?", does: "all keys" },
+  { action: "leave", keys: ["Escape"], shown: "Esc", does: "leave" },
+];
 const TYPED_IN =
   "textarea, [contenteditable=true], [aria-expanded=true], " +
   "input:not([type=range], [type=radio], [type=checkbox], [type=file], [role=combobox])";
@@ -26,8 +31,8 @@ const USES_ARROWS =
 const USES_SPACE = `${USES_ARROWS}, button, a, summary, [role=button]`;
 
 /**
- * Call `act` with the name of an action for each key that means one. Returns {areUsed, close}: whether the focus was
- * moved with the keyboard last, and what ends the listening.
+ * Call `act` with the action of KEYS for each key that means one; where it returns false, the key is not used.
+ * Returns {areUsed, close}: whether the focus was moved with the keyboard last, and what ends the listening.
  */
 function listenToKeys(act) {
   const listening = new AbortController();
@@ -48,13 +53,13 @@ function listenToKeys(act) {
   }
 
   listen("keydown", (event) => {
-    const action = ACTIONS[event.key];
-    if (!action || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    if (isTheirs(event.composedPath()[0], event.key)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key !== "?")) return;
+    const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const meant = KEYS.find(({ keys }) => keys.includes(name));
+    if (!meant || isTheirs(event.composedPath()[0], event.key) || act(meant.action) === false) return;
     // Before the control that was clicked last takes the key for itself.
     event.preventDefault();
     event.stopPropagation();
-    act(action);
   });
   return { areUsed: () => !pointed, close: () => listening.abort() };
 }

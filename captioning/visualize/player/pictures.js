@@ -5,7 +5,7 @@
 /**
  * Draw a photo with the attention of a step over it.
  *
- * `data` is the player data; `view` says how attention is drawn: {look, opacity, colors}. `line` is the width of a
+ * `data` is the player data; `view` says how attention is drawn, {look, opacity, colors}, or that it is not: `plain`. `line` is the width of a
  * contour in pixels of the canvas.
  */
 function paint(canvas, photo, step, line, view, data) {
@@ -14,6 +14,7 @@ function paint(canvas, photo, step, line, view, data) {
   context.imageSmoothingQuality = "high";
   context.globalAlpha = 1;
   context.drawImage(photo, 0, 0, width, height);
+  if (view.plain) return;
   if (view.look === "contour") {
     outline(context, step.outlines, line, view, data);
     return;

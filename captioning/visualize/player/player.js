@@ -4,17 +4,21 @@
  * The step-through: a photo, the words of one caption or of two beside each other, and for each word the attention
  * over the photo. It draws the player data that data.py describes, and sends no requests.
  *
- * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, lookAs, close}:
+ * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, lookAs, present, close}:
  *   show(data, {word, look})  draws a photo with its captions, unless they are shown already, from a word on; words
  *                             count from 1. The look is set at the first call.
  *   moveTo(word)  makes a word the current one.
  *   lookAs(look)  draws attention another way.
+ *   present()  begins the presentation, without going full screen.
  *   hooks.moved(word)  another word is the current one, or the captions are others.
  *   hooks.looked(look)  somebody chose another look.
+ *   hooks.presented(presenting)  the presentation began or ended.
+ *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
  *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption; `data` is the
  *                                             id of the player data.
  *
- * keys.js says which keys it is stepped with, pictures.js draws the attention; both are read before this file.
+ * keys.js says which keys it is stepped with, pictures.js draws the attention, presenting.js fills the screen and
+ * touching.js shows what looked at a place; all are read before this file.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
@@ -24,7 +28,7 @@ const STRIP_HEIGHT = 72;
 function createPlayer(root, hooks = {}) {
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const player = root.querySelector(".player");
-  const view = { look: null, opacity: null, colors: null };
+  const view = { look: null, opacity: null, colors: null, plain: false };
   let data = null;
   let panes = [];
   let word = 0;
@@ -91,6 +95,12 @@ function createPlayer(root, hooks = {}) {
     const canvas = make("canvas");
     canvas.setAttribute("role", "img");
     figure.append(canvas);
+    const reach = (event) => {
+      const cell = cellAt(event, canvas, data.grid);
+      for (const pane of panes) touch(pane, cell, data.grid);
+    };
+    figure.onpointermove = figure.onpointerdown = reach;
+    figure.onpointerleave = () => panes.forEach(letGo);
     const sentence = made("p", "sentence");
     // From right to left where its words are written so.
     sentence.dir = "auto";
@@ -167,6 +177,12 @@ function createPlayer(root, hooks = {}) {
   function choose(look) {
     lookAs(look);
     hooks.looked?.(look);
+  }
+
+  /** Show the photo alone, or the attention over it again. */
+  function togglePlain() {
+    view.plain = !view.plain;
+    draw();
   }
 
   /** Choose the look that stands so many places after the current one. */
@@ -329,13 +345,33 @@ function createPlayer(root, hooks = {}) {
     draw();
   };
 
+  const presentation = createPresentation(root, (on) => {
+    part("present").setAttribute("aria-pressed", on);
+    hooks.presented?.(on);
+  });
+  part("present").onclick = () => presentation.set(!presentation.isOn());
+  part("close-keys").onclick = presentation.showKeys;
+
+  const actions = {
+    next: () => step(1),
+    previous: () => step(-1),
+    first: () => step(-count()),
+    last: () => step(count()),
+    play: toggle,
+    nextLook: () => chooseNext(1),
+    previousLook: () => chooseNext(-1),
+    plain: togglePlain,
+    nextPhoto: () => hooks.turned?.(1),
+    previousPhoto: () => hooks.turned?.(-1),
+    present: () => presentation.set(!presentation.isOn()),
+    blank: presentation.toggleBlank,
+    help: presentation.showKeys,
+    leave: presentation.leave,
+  };
   const keys = listenToKeys((action) => {
-    if (!data) return;
+    if (!data) return false;
     const focused = focusedIn(root);
-    const moves = { previous: -1, next: 1, first: -count(), last: count() };
-    if (action in moves) step(moves[action]);
-    else if (action === "play") toggle();
-    else chooseNext(action === "nextLook" ? 1 : -1);
+    if (actions[action]() === false) return false;
     // A word that has the focus hands it on to the current one.
     for (const pane of panes) {
       for (const made of [pane.words, pane.frames]) if (made.includes(focused)) made[current(pane)].focus();
@@ -352,8 +388,10 @@ function createPlayer(root, hooks = {}) {
     show,
     moveTo: (to) => moveTo(to - 1),
     lookAs,
+    present: () => presentation.set(true, false),
     close() {
       stop();
+      presentation.close();
       sizes.disconnect();
       keys.close();
     },
