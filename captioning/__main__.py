@@ -1,4 +1,4 @@
-"""The command line: `python -m captioning caption`, `app`, `evaluate`, `export`, `optimize` and `export-onnx`."""
+"""The command line: `python -m captioning caption`, `app`, `evaluate`, `export`, `optimize` …"""
 
 import argparse
 import gc
@@ -7,13 +7,14 @@ import os
 import runpy
 import sys
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from captioning import APP, CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, __version__
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
 from captioning.errors import CaptioningError
-from captioning.files import write_whole
+from captioning.files import is_no_file, write_whole
 from captioning.inference.options import SearchOptions
 from captioning.settings import declared
 
@@ -122,6 +123,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     optimize.add_argument("--score-test", action="store_true", help="score the test splits too")
     optimize.set_defaults(run=run_optimize)
+
+    bring = commands.add_parser("import", help="make a checkpoint of one of sgrvinod's tutorial (needs PyTorch)")
+    bring.add_argument("source", type=Path, metavar="BEST_checkpoint.pth.tar")
+    bring.add_argument("word_map", type=Path, metavar="WORDMAP.json")
+    bring.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    bring.set_defaults(run=run_import)
 
     onnx = commands.add_parser("export-onnx", help="write a checkpoint's graphs as ONNX files")
     onnx.add_argument("checkpoint", type=Path, metavar="FILE")
@@ -241,6 +248,26 @@ def run_optimize(arguments: argparse.Namespace) -> int:
     print(f"{arguments.checkpoint} has graphs in {precisions}.")
     if not datasets:
         print("For graphs in int8, which are faster, name the data sets that it learned from with --data.")
+    return 0
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Write a checkpoint with graphs from one of the tutorial."""
+    if find_spec("torch") is None:
+        raise CaptioningError("import needs PyTorch, which is not installed: pip install -r requirements-train.txt.")
+    if arguments.output.suffix != ".safetensors" or is_no_file(arguments.output):
+        raise CaptioningError(f"{arguments.output} is no name of a checkpoint: name a .safetensors with --output.")
+    # Here, so that nobody else waits for PyTorch.
+    from captioning.model.model import save_model
+    from captioning.model.tutorial import import_tutorial
+    from captioning.record import TrainingRecord
+    from captioning.training.scores import optimize_checkpoint
+
+    model, vocabulary = import_tutorial(arguments.source, arguments.word_map)
+    command = f"captioning import {arguments.source.name} {arguments.word_map.name}"
+    save_model(arguments.output, model, vocabulary, TrainingRecord(command=command))
+    optimize_checkpoint(arguments.output)
+    print(f"{arguments.output} has {len(vocabulary):,} words, and graphs in float32.")
     return 0
 
 

@@ -73,6 +73,8 @@ def random_decoder(vocabulary_size: int, seed: int = 0, neck_size: int | None = 
         neck_size=neck_size,
         embedding_size=8,
         attention_size=7,
+        attention_activation="tanh",
+        initial_activation="tanh",
         decoder_size=9,
         dropout=0.5,
         feature_dropout=0.3,

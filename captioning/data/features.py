@@ -54,6 +54,7 @@ def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
         "encoder": model.config.encoder,
         "weights": weights.hexdigest(),
         "image_size": model.config.image_size,
+        "grid_size": model.config.grid_size,
         "resized": "Pillow, bicubic",
         "mirror": mirror,
         "photos": [[photo.name, file_size(photo)] for photo in photos],

