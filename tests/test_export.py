@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tomllib
+from dataclasses import replace
 from itertools import pairwise
 
 import matplotlib
@@ -39,6 +40,25 @@ def peaked(row: int, column: int) -> np.ndarray:
     weights = np.full((8, 8), 0.002, dtype=np.float32)
     weights[row, column] = 1
     return weights / weights.sum()
+
+
+def test_every_format_has_the_caption_that_follows_from_another_word(scene, captioner):
+    [other] = captioner.describe(captioner.encode([scene.photo]), prefixes=[["two"]])
+    pair = replace(scene, panes=(*scene.panes, CaptionPane(other, "What it says then", forced=1)))
+    said = json.loads(FORMATS["json"].make(pair))
+    assert (said["caption"], said["what_if"]["caption"]) == (scene.caption.text, other.text)
+    assert other.text.startswith("two ")
+    one, two = (Image.open(io.BytesIO(FORMATS["gif"].make(each))) for each in (scene, pair))
+    assert two.width == 2 * one.width
+    assert two.n_frames == max(len(scene.caption.steps), len(other.steps))
+    # The first half shows what the file of the first caption alone shows, but for the colours of its palette.
+    left = np.asarray(two.convert("RGB").crop((0, 0, *one.size)), dtype=float)
+    assert np.abs(left - np.asarray(one.convert("RGB"), dtype=float)).mean() < 12
+    one, two = (Image.open(io.BytesIO(FORMATS["png"].make(each))) for each in (scene, pair))
+    assert two.width == one.width
+    assert np.array_equal(np.asarray(two)[: one.height - 100], np.asarray(one)[:-100])
+    assert two.height > 1.5 * one.height
+    assert other.text in FORMATS["html"].make(pair).decode()
 
 
 @pytest.mark.parametrize("look", LOOKS)

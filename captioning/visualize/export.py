@@ -36,7 +36,7 @@ class Scene:
     Attributes:
         title: what the photo is called; in JSON its name as it was given.
         photo: RGB.
-        panes: its caption; the page shows a second one beside it, the other formats have room for the first.
+        panes: its caption, and the one that follows from another word where somebody has chosen one.
         look: how attention is drawn, one of LOOKS.
         credit: a line on what made it.
     """
@@ -55,11 +55,8 @@ class Scene:
 def to_gif(scene: Scene) -> bytes:
     """One frame a word: the photo with the word's attention, and under it the caption with the word marked."""
     photo = _scaled(squeezed(scene.photo), GIF_SIZE)
-    words = [spoken(step.word) for step in scene.caption.steps]
-    frames = [
-        _with_sentence(attention_overlay(photo, step.attention, look=scene.look), words, index)
-        for index, step in enumerate(scene.caption.steps)
-    ]
+    count = max(len(pane.caption.steps) for pane in scene.panes)
+    frames = [_beside([_frame(photo, pane, index, scene.look) for pane in scene.panes]) for index in range(count)]
     # One palette for all frames, so that nothing but the attention changes; each frame whole, so that none is merged.
     palette = _palette(frames)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
@@ -72,36 +69,22 @@ def to_gif(scene: Scene) -> bytes:
 
 def to_png(scene: Scene) -> bytes:
     """A film strip as wide as a slide: the photo, then every word with its attention, as in the paper's figures."""
-    steps, photo = scene.caption.steps, squeezed(scene.photo)
-    columns = _columns(len(steps) + 1, photo.width / photo.height)
-    gap = 24
-    tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
-    tile_height = round(tile_width * photo.height / photo.width)
-    size = max(26, min(44, tile_width // 7))
-    label, small = _font(size), _font(22)
-    line = round(size * 1.5)
-    rows = math.ceil((len(steps) + 1) / columns)
-    footer = 60
-    height = 2 * SLIDE_MARGIN + rows * (tile_height + line + gap) + footer
-    slide = Image.new("RGB", (SLIDE_WIDTH, height), PAPER)
-    draw = ImageDraw.Draw(slide)
-    photo = photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
-    for index, step in enumerate([None, *steps]):
-        row, column = divmod(index, columns)
-        x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)
-        slide.paste(attention_overlay(photo, step.attention, look=scene.look) if step else photo, (x, y))
-        if step:
-            _write_label(draw, (x, y + tile_height + 4), tile_width, step, label)
-    text = f"{scene.caption.text}   ·   log-probability {scene.caption.log_probability:.2f}   ·   {scene.credit}"
-    draw.text((SLIDE_MARGIN, height - SLIDE_MARGIN - 30), _shorten(text, small, SLIDE_WIDTH - 80), QUIET, small)
+    strips = [_film_strip(scene, pane) for pane in scene.panes]
+    slide = Image.new("RGB", (SLIDE_WIDTH, sum(strip.height for strip in strips)), PAPER)
+    top = 0
+    for strip in strips:
+        slide.paste(strip, (0, top))
+        top += strip.height
     file = io.BytesIO()
     slide.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
 def to_json(scene: Scene) -> bytes:
-    """The same object as `python -m captioning caption --json`."""
-    return (json.dumps({"photo": scene.title, **scene.caption.as_dict()}) + "\n").encode()
+    """The same object as `python -m captioning caption --json`, and under `what_if` the caption beside it."""
+    first, *others = (pane.caption.as_dict() for pane in scene.panes)
+    what_if = {"what_if": others[0]} if others else {}
+    return (json.dumps({"photo": scene.title, **first, **what_if}) + "\n").encode()
 
 
 def to_html(scene: Scene) -> bytes:
@@ -142,6 +125,51 @@ def file_name(scene: Scene, suffix: str) -> str:
     """What a downloaded file is called, whatever the photo is called."""
     stem = re.sub(r"[^\w-]+", "-", Path(scene.title).stem).strip("-")[:60]
     return f"{stem or 'photo'}-caption.{suffix}"
+
+
+def _frame(photo: Image.Image, pane: CaptionPane, index: int, look: str) -> Image.Image:
+    """A pane at a step, or at its last if it has fewer."""
+    steps = pane.caption.steps
+    at = min(index, len(steps) - 1)
+    picture = attention_overlay(photo, steps[at].attention, look=look)
+    return _with_sentence(picture, [spoken(step.word) for step in steps], at)
+
+
+def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures from left to right, on paper where one is lower than the others."""
+    width, height = sum(picture.width for picture in pictures), max(picture.height for picture in pictures)
+    joined = Image.new("RGB", (width, height), PAPER)
+    for index, picture in enumerate(pictures):
+        joined.paste(picture, (index * picture.width, 0))
+    return joined
+
+
+def _film_strip(scene: Scene, pane: CaptionPane) -> Image.Image:
+    """A pane's photo and words, and a line that says what they are."""
+    steps, photo = pane.caption.steps, squeezed(scene.photo)
+    columns = _columns(len(steps) + 1, photo.width / photo.height)
+    gap = 24
+    tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
+    tile_height = round(tile_width * photo.height / photo.width)
+    size = max(26, min(44, tile_width // 7))
+    label, small = _font(size), _font(22)
+    line = round(size * 1.5)
+    rows = math.ceil((len(steps) + 1) / columns)
+    footer = 60
+    height = 2 * SLIDE_MARGIN + rows * (tile_height + line + gap) + footer
+    strip = Image.new("RGB", (SLIDE_WIDTH, height), PAPER)
+    draw = ImageDraw.Draw(strip)
+    photo = photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
+    for index, step in enumerate([None, *steps]):
+        row, column = divmod(index, columns)
+        x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)
+        strip.paste(attention_overlay(photo, step.attention, look=scene.look) if step else photo, (x, y))
+        if step:
+            _write_label(draw, (x, y + tile_height + 4), tile_width, step, label)
+    said = f"{pane.heading}: {pane.caption.text}" if pane.heading else pane.caption.text
+    text = f"{said}   ·   log-probability {pane.caption.log_probability:.2f}   ·   {scene.credit}"
+    draw.text((SLIDE_MARGIN, height - SLIDE_MARGIN - 30), _shorten(text, small, SLIDE_WIDTH - 80), QUIET, small)
+    return strip
 
 
 def _with_sentence(picture: Image.Image, words: Sequence[str], current: int) -> Image.Image:
