@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 from captioning import DEFAULT_CHECKPOINT, Caption, Captioner, ImageError, PrefixError, SearchOptions, open_image
+from captioning.data.datasets import read_dataset
 from captioning.inference.captioner import BATCH_SIZE
 from captioning.model.model import load_model
 from tests.browser import ROOT
-from tests.helpers import refused
+from tests.helpers import forge, refused
 from tests.plain_search import plain_beam_search
 
 
@@ -196,3 +197,19 @@ def test_captioners_of_one_thread_and_of_all_cores_live_in_one_process(photos):
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stderr == ""
     assert len(set(run.stdout.splitlines())) == 1
+
+
+def test_sureness_places_a_caption_among_those_of_dev(captioner, flickr8k):
+    photos = [example.photo for example in read_dataset(flickr8k).splits["dev"][:200]]
+    for width in (3, 4):
+        found = [caption.sureness for caption in captioner.many(photos, SearchOptions(beam_size=width))]
+        # A fifth of dev, of which every percentile has as many.
+        assert np.histogram(found, range(0, 101, 25))[0] / len(photos) == pytest.approx([0.25] * 4, abs=0.08)
+
+
+def test_no_sureness_of_what_it_was_made_to_say_or_was_never_scored(captioner, photos, tmp_path):
+    encoded = captioner.encode([open_image(photos / "coffee.jpg")] * 2)
+    forced, free = captioner.describe(encoded, prefixes=[["two"], []])
+    assert (forced.sureness, free.sureness) == (None, captioner(photos / "coffee.jpg").sureness)
+    unscored = forge(DEFAULT_CHECKPOINT, tmp_path / "unscored.safetensors", metadata={"training": "{}"})
+    assert Captioner.from_checkpoint(unscored)(photos / "coffee.jpg").sureness is None

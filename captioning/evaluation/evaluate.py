@@ -24,11 +24,10 @@ from captioning.images import open_image
 from captioning.inference.caption import Caption
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
+from captioning.inference.sureness import PERCENTILES
 from captioning.vocabulary import tokenize
 
 CHUNK = 32
-# Of log-probabilities a word that are kept, so that one of another photo can be placed among them.
-PERCENTILES = tuple(range(0, 101, 5))
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class Caption:
         hypotheses: all final hypotheses, best first; the first is this caption.
         seconds: what it took.
         runtime: what computed it.
+        sureness: on how many of the photos of dev the model was less sure, in percent; None for a checkpoint that was
+            not scored, and for a caption that was made to begin with some words.
         tree: the search itself, if it was asked to be kept.
     """
 
@@ -70,6 +72,7 @@ class Caption:
     hypotheses: tuple[RankedCaption, ...]
     seconds: Seconds = field(compare=False)
     runtime: Runtime
+    sureness: float | None = None
     tree: BeamTree | None = None
 
     @property
@@ -85,6 +88,7 @@ class Caption:
         return {
             "caption": self.text,
             "log_probability": self.log_probability,
+            "sureness": None if self.sureness is None else round(self.sureness, 1),
             "words": [_step_as_dict(step) for step in self.steps],
             "hypotheses": [
                 {"caption": hypothesis.text, "log_probability": hypothesis.log_probability}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +19,7 @@ from captioning.inference.beam_tree import BeamTree, build_tree
 from captioning.inference.caption import Caption, RankedCaption, Seconds, Step
 from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import Runtime, choose_runtime, open_backend
+from captioning.inference.sureness import dev_percentiles, sureness
 from captioning.inference.trace import Hypothesis
 from captioning.vocabulary import END, SPECIAL_TOKENS, UNK
 
@@ -48,6 +49,7 @@ class Captioner:
 
     def __init__(self, backend: Backend, info: CheckpointInfo, runtime: Runtime):
         self.backend, self.info, self.runtime = backend, info, runtime
+        self._percentiles = dev_percentiles(info.training.datasets)
 
     @classmethod
     def from_checkpoint(
@@ -136,9 +138,13 @@ class Captioner:
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
         words = self.info.vocabulary.words
-        return [
+        captions = [
             self._caption(hypotheses, seconds, build_tree(trace, photo, words) if options.keep_tree else None)
             for photo, hypotheses in enumerate(found)
+        ]
+        return [
+            caption if prefixes and prefixes[photo] else replace(caption, sureness=self._sureness(caption, options))
+            for photo, caption in enumerate(captions)
         ]
 
     def __reduce__(self) -> NoReturn:
@@ -178,7 +184,10 @@ class Captioner:
             RankedCaption(self._text(hypothesis), hypothesis.log_probability, hypothesis.score)
             for hypothesis in hypotheses
         )
-        return Caption(self._steps(hypotheses[0]), ranked, seconds, self.runtime, tree)
+        return Caption(self._steps(hypotheses[0]), ranked, seconds, self.runtime, tree=tree)
+
+    def _sureness(self, caption: Caption, options: SearchOptions) -> float | None:
+        return sureness(caption.log_probability, len(caption.steps), options.beam_size, self._percentiles)
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return " ".join(self.info.vocabulary.decode(hypothesis.tokens))

@@ -7,15 +7,12 @@ import streamlit as st
 from captioning.errors import CaptioningError, printable
 from captioning.files import FileFingerprint
 from captioning.page.cache import load_captioner
-from captioning.page.library import Photo
 
 LOG_PROBABILITY = (
     "Log-probability is the logarithm of a caption's probability, which is that of its words multiplied; "
     "nearer to 0 is likelier."
 )
 BLEU = "BLEU-n: how many sequences of up to n words the captions share with those that people wrote; 0 to 100."
-# Samples that show what the published data sets do not.
-UNLIKE_TRAINING = {"Cat": "a cat's face", "Coffee": "a cup of coffee", "Rocket": "a rocket"}
 
 
 def as_markdown(text: str) -> str:
@@ -27,15 +24,11 @@ def show_error(error: CaptioningError) -> None:
     st.error(as_markdown(str(error)), icon=":material/error:")
 
 
-def show_training_note(checkpoint: FileFingerprint, photo: Photo) -> None:
-    """Say honestly what the model has seen in its training, and what it has not."""
+def show_training_note(checkpoint: FileFingerprint) -> None:
+    """Say what the model has seen in its training."""
     datasets = load_captioner(checkpoint).info.training.datasets
     name = " and ".join(dataset.name for dataset in datasets) or "an unnamed data set"
     people = " of people, dogs and the outdoors" if name.startswith("Flickr") and len(datasets) == 1 else ""
     photos = sum(dataset.train for dataset in datasets)
     learned = f"trained on {photos:,} photos{people} ({as_markdown(name)})"
-    if people and photo.title in UNLIKE_TRAINING and st.session_state.source == "Gallery":
-        unseen = UNLIKE_TRAINING[photo.title]
-        st.caption(f":material/warning: **The model was {learned}. It has never seen {unseen}: it can only guess.**")
-    else:
-        st.caption(f"A neural network describes a photo, and shows where it looks for each word. It was {learned}.")
+    st.caption(f"A neural network describes a photo, and shows where it looks for each word. It was {learned}.")

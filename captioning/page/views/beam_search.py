@@ -23,7 +23,7 @@ SCORE = (
 
 def show_search(checkpoint: FileFingerprint, photo: Photo) -> None:
     """The tree of the search, and what it ended with."""
-    show_training_note(checkpoint, photo)
+    show_training_note(checkpoint)
     caption = describe(checkpoint, photo, st.session_state.beam_size)
     st.markdown(f"#### Beam search at width {st.session_state.beam_size}", help=f"{BEAM_SEARCH} {LOG_PROBABILITY}")
     show_tree(describe_tree(caption.tree))

@@ -17,7 +17,7 @@ from captioning.visualize.screen import number
 
 def show_comparison(checkpoint: FileFingerprint, photo: Photo) -> None:
     """The photo at every beam width, and two checkpoints side by side."""
-    show_training_note(checkpoint, photo)
+    show_training_note(checkpoint)
     st.markdown("#### Beam widths", help=f"{LOG_PROBABILITY} The time is that of the search alone.")
     captions = {width: describe(checkpoint, photo, width) for width in BEAM_SIZES}
     st.table(width_rows(captions), hide_index=True)

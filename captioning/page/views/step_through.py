@@ -29,7 +29,7 @@ def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
         show_error(error)
         state.said.clear()
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
-        show_training_note(checkpoint, photo)
+        show_training_note(checkpoint)
         show_downloads(checkpoint, photo, panes)
     if state.said:
         show_question(state.said[-1])

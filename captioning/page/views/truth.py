@@ -15,7 +15,7 @@ from captioning.vocabulary import tokenize
 
 def show_truth(checkpoint: FileFingerprint, photo: Photo) -> None:
     """What people wrote of the photo, beside what the model says."""
-    show_training_note(checkpoint, photo)
+    show_training_note(checkpoint)
     if not photo.references:
         st.info("This photo comes without reference captions: choose one of the data set.")
         return

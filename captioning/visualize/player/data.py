@@ -22,6 +22,8 @@ from captioning.visualize.attention import (
 from captioning.visualize.screen import fit, spoken, squeezed, to_url
 
 DISPLAY_SIZE = 1000
+# How sure the model is, in words, below these percentiles of the photos that it was tested on.
+SURENESS = {10: "Unusually unsure", 50: "Rather unsure", 101: "Rather sure"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,22 @@ def _pane_data(pane: CaptionPane) -> dict:
         "text": pane.caption.text,
         "heading": pane.heading,
         "note": pane.note,
+        "sureness": _sureness_data(pane.caption),
         "steps": [_step_data(step, index == pane.forced - 1) for index, step in enumerate(pane.caption.steps)],
+    }
+
+
+def _sureness_data(caption: Caption) -> dict | None:
+    """How sure the model is, and the step of its least likely word."""
+    if caption.sureness is None:
+        return None
+    unsure = caption.sureness < 50
+    share = 100 - caption.sureness if unsure else caption.sureness
+    said = [step.probability for step in caption.steps if not step.end]
+    return {
+        "label": next(label for most, label in SURENESS.items() if caption.sureness < most),
+        "text": f"{'less sure' if unsure else 'surer'} than on {share:.0f}% of the photos that it was tested on",
+        "weakest": said.index(min(said)),
     }
 
 

@@ -116,6 +116,13 @@ function createPlayer(root, hooks = {}) {
       return button;
     });
     const thought = made("div", "thought");
+    thought.append(make("div"));
+    if (caption.sureness) {
+      const { label, text, weakest } = caption.sureness;
+      const sure = make("button", "sure", `${label}: ${text}`);
+      Object.assign(sure, { type: "button", title: "To its least likely word", onclick: () => moveTo(weakest) });
+      thought.append(sure);
+    }
     const strip = made("div", "strip");
     strip.setAttribute("role", "group");
     strip.setAttribute("aria-label", "All words with their attention");
@@ -158,8 +165,9 @@ function createPlayer(root, hooks = {}) {
       list.append(row);
     }
     const row = [...pane.thought.querySelectorAll(".row")].indexOf(focusedIn(root));
-    pane.thought.replaceChildren(says, now, others, list);
-    if (data.what_if) pane.thought.append(make("p", "hint", "Choose one to see the rest of that sentence."));
+    const shown = pane.thought.firstChild;
+    shown.replaceChildren(says, now, others, list);
+    if (data.what_if) shown.append(make("p", "hint", "Choose one to see the rest of that sentence."));
     // Whoever stands on an alternative stands on that of the next word, or on the one beside what is said.
     if (row >= 0) [list.children[row], list.children[row + 1], list.children[row - 1]].find(isButton)?.focus();
   }
