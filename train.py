@@ -24,6 +24,9 @@ def train(settings: TrainingSettings) -> int:
     Raises:
         CaptioningError: the settings do not suit the data or the machine, or results cannot be written.
     """
+    from captioning.training.unused import check_used
+
+    check_used(settings)
     # Not before the flags are checked: loading PyTorch takes seconds.
     from captioning.data.datasets import read_dataset
     from captioning.training.callbacks import Stopped

@@ -11,10 +11,14 @@ import pytest
 import train as train_command
 from captioning.config import MAX_SIZE, ModelConfig
 from captioning.errors import CaptioningError
+from captioning.model.model import save_model
+from captioning.record import StageRecord, TrainingRecord
 from captioning.training.flags import Flag, TrainingSettings, all_flags, read_settings, settings_page
 from captioning.training.settings import STAGES, RunSettings, StageSettings
+from captioning.training.unused import check_used
+from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.conftest import ROOT
-from tests.helpers import refused
+from tests.helpers import TINY, refused, tiny_model
 
 DATA = ["--data", "photos"]
 ALL_STAGES = ["--stages", "1", "2", "3"]
@@ -57,6 +61,8 @@ def as_lines(flag: Flag, value: object) -> list[str]:
 def test_a_setting_is_the_same_as_a_flag_and_in_a_file_and_flags_override_files(flag, tmp_path):
     other = other_value(flag)
     base = [*([] if flag.name == "data" else DATA), *([] if flag.name == "stages" else ALL_STAGES)]
+    # The embedding is frozen with word vectors alone.
+    base += ["--word-vectors", "vectors.txt"] if flag.name == "freeze_embedding" else []
     by_flag = read_settings([*base, *as_flags(flag, other)], "")
     by_file = read_settings([*base, *write(tmp_path, *as_lines(flag, other))], "")
     assert apart_from_command(by_flag) == apart_from_command(by_file)
@@ -181,6 +187,8 @@ def test_a_wrong_value_in_a_file_is_refused_in_one_sentence(tmp_path, run_main, 
         "--stages",
         "--find-lr 3",
         "--precision 8",
+        "--stages 1 --find-lr 2",
+        "--word-vectors none --freeze-embedding",
         "--mirror=yes",
         "--image-size 100000",
         "--config nowhere.toml",
@@ -191,9 +199,77 @@ def test_a_wrong_value_in_a_file_is_refused_in_one_sentence(tmp_path, run_main, 
 def test_a_wrong_flag_is_refused_in_one_sentence(run_main, flags):
     code, _, error = run_main(train_command.main, *DATA, *flags.split())
     assert code == 2
-    assert flags.split()[-1].split("=")[0].removeprefix("--") in error
+    assert flags.split()[-1].split("=")[0].removeprefix("--").replace("-", "_") in error.replace("-", "_")
     assert error.endswith(".\n")
     assert error.count("\n") == 1
+
+
+WITHOUT_EFFECT = [
+    ("--decoder-size 24 --start START --stages 3", "--decoder-size"),
+    ("--dropout 0.1 --start START --stages 3", "--dropout"),
+    ("--min-frequency 2 --start START --stages 3", "--min-frequency"),
+    ("--word-vectors vectors.txt --start START --stages 3", "--word-vectors"),
+    ("--epochs 3 --start START --stages 1 3", "--stage1-epochs"),
+    ("--stages 1 --trained-blocks 2", "--stage2-trained-blocks"),
+    ("--stages 1 2 --samples 4", "--stage3-samples"),
+    ("--stage1-smallest-crop 0.5", "--stage1-smallest-crop"),
+    ("--stage2-bleu-reward 1", "--stage2-bleu-reward"),
+    ("--label-smoothing 0.1 --stages 3 --start START", "--label-smoothing"),
+    ("--attention-weight 2 --stages 3 --start START", "--attention-weight"),
+    ("--teacher-forcing 0.5 --epochs 1 --stages 1", "--teacher-forcing"),
+    ("--find-lr 1 --resume", "--resume"),
+    ("--find-lr 1 --score-test", "--score-test"),
+]
+
+
+@pytest.fixture
+def started(tmp_path) -> Path:
+    """A checkpoint that has finished the first stage."""
+    path = tmp_path / "start.safetensors"
+    training = TrainingRecord(min_frequency=1, stages=[StageRecord(stage=1, finished=True)])
+    save_model(path, tiny_model(), Vocabulary([*SPECIAL_TOKENS, *"abcdefgh"]), training)
+    return path
+
+
+@pytest.mark.parametrize(("flags", "named"), WITHOUT_EFFECT)
+def test_a_flag_that_would_have_no_effect_is_refused(run_main, started, flags, named):
+    code, out, error = run_main(train_command.main, *DATA, *flags.replace("START", str(started)).split())
+    assert (code, out) == (2, "")
+    assert error.startswith(f"{named} would have no effect, because ")
+    assert error.endswith(": leave it out.\n")
+    assert error.count("\n") == 1
+
+
+def test_entries_of_a_file_that_have_no_effect_are_said_in_a_line(tmp_path, capsys, started):
+    lines = [
+        "label_smoothing = 0.1",
+        "[model]",
+        "decoder_size = 24",
+        "[stage1]",
+        "epochs = 3",
+        "[stage2]",
+        "epochs = 4",
+    ]
+    settings = [*DATA, *write(tmp_path, *lines), "--start", str(started), "--stages", "3"]
+    check_used(read_settings(settings, ""))
+    assert capsys.readouterr().out.splitlines() == [
+        f"In the file, model.decoder_size has no effect, because the model is that of {started}.",
+        "In the file, stage1.epochs has no effect, because stage 1 is not one of --stages.",
+        "In the file, stage2.epochs has no effect, because stage 2 is not one of --stages.",
+        "In the file, label_smoothing has no effect, because self-critical training does without.",
+    ]
+
+
+def test_settings_that_agree_with_the_checkpoint_to_start_from_are_left_alone(capsys, started):
+    flags = ["--encoder", TINY.encoder, "--decoder-size", str(TINY.decoder_size), "--min-frequency", "1"]
+    check_used(read_settings([*DATA, *flags, "--start", str(started), "--stages", "2", "--freeze-embedding"], ""))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
+def test_every_entry_of_our_files_has_an_effect(config, capsys):
+    check_used(read_settings([*DATA, "--config", str(config)], ""))
+    assert capsys.readouterr().out == ""
 
 
 def test_the_data_set_is_asked_for(run_main):

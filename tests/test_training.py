@@ -38,10 +38,34 @@ from tests.helpers import make_kaggle, make_photos
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
 SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4"]
 SIZES += ["--no-quantize"]
-STAGES = ["--stages", "1", "2", "3", "--epochs", "2", "--schedule", "one-cycle", "--mirror", "--ema-decay", "0.5"]
-STAGES += ["--teacher-forcing", "0.5", "--patience", "2"]
-STAGES += ["--stage2-epochs", "2", "--stage2-batch-size", "4", "--trained-blocks", "2", "--smallest-crop", "0.8"]
-STAGES += ["--stage3-epochs", "2", "--stage3-batch-size", "4", "--bleu-reward", "0.5"]
+OF_STAGE = {
+    1: ["--epochs", "2", "--schedule", "one-cycle"],
+    2: ["--stage2-epochs", "2", "--stage2-batch-size", "4", "--trained-blocks", "2", "--smallest-crop", "0.8"],
+    3: ["--stage3-epochs", "2", "--stage3-batch-size", "4", "--bleu-reward", "0.5"],
+}
+OF_ALL = ["--mirror", "--ema-decay", "0.5", "--teacher-forcing", "0.5", "--patience", "2"]
+STAGES = ["--stages", "1", "2", "3", *OF_ALL, *OF_STAGE[1], *OF_STAGE[2], *OF_STAGE[3]]
+# The same as STAGES, in a file.
+FILE = """
+stages = [1, 2, 3]
+mirror = true
+ema_decay = 0.5
+teacher_forcing = 0.5
+patience = 2
+[stage1]
+epochs = 2
+batch_size = 4
+schedule = "one-cycle"
+[stage2]
+epochs = 2
+batch_size = 4
+trained_blocks = 2
+smallest_crop = 0.8
+[stage3]
+epochs = 2
+batch_size = 4
+bleu_reward = 0.5
+"""
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +219,10 @@ def interrupted(trained, data, tmp_path_factory) -> Path:
     [
         ("--precision bf16-mixed", "precision 32-true instead of bf16-mixed"),
         ("--devices 2", "devices 1 instead of 2"),
-        ("--freeze-embedding", "freeze embedding False instead of True"),
+        ("--word-vectors FOLDER/vectors.txt --freeze-embedding", "another file of word vectors"),
         ("--seed 1", "seed 0 instead of 1"),
         ("--stages 1 3", "stages 1, 2, 3 instead of 1, 3"),
-        ("--start FOLDER/run/stage1.safetensors", "another checkpoint to start from"),
+        ("--stages 2 3 --start FOLDER/run/stage1.safetensors", "another checkpoint to start from"),
         ("--min-frequency 2", "another vocabulary"),
         (
             "--decoder-size 24 --stage2-learning-rate 0.5",
@@ -211,8 +235,13 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
     other = shutil.copytree(data, tmp_path / data.name, ignore=shutil.ignore_patterns("cache"))
     captions = other / "captions.txt"
     captions.write_text(captions.read_text().replace("a red dog runs .", "a dog runs red .", 1))
+    (interrupted / "vectors.txt").write_text("dog 0.5 -0.25 1\n")
     flags = flags.replace("FOLDER", str(interrupted)).replace("OTHER", str(other)).split()
-    code, _, error = run_main(train_command.main, *train(data, interrupted, *STAGES, "--resume", *flags)[2:])
+    # In a file, as not all of them have an effect on each of these runs.
+    config = tmp_path / "stages.toml"
+    config.write_text(FILE)
+    command = [flag for flag in train(data, interrupted) if flag not in ("--batch-size", "4")]
+    code, _, error = run_main(train_command.main, *command[2:], "--config", config, "--resume", *flags)
     assert code == 2
     assert difference in error
     assert error.endswith(": resume with the same as then, or name another --run.\n")
@@ -296,7 +325,9 @@ def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_the_cache(tmp_
 @pytest.mark.slow
 def test_a_run_starts_from_a_checkpoint_with_the_stages_it_lacks(trained, data, tmp_path):
     first = trained / "run" / "stage1.safetensors"
-    run(train(data, tmp_path, *STAGES, "--stages", "1", "2", "--start", str(first)))
+    # The batch size of stage 1 among SIZES would have no effect any more.
+    command = [flag for flag in train(data, tmp_path) if flag not in ("--batch-size", "4")]
+    run([*command, *OF_ALL, *OF_STAGE[2], "--stages", "1", "2", "--start", str(first)])
     assert not (tmp_path / "run" / "stage1.ckpt").exists()
     expected, found = (load_file(folder / "run" / "stage2.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)

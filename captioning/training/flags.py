@@ -6,7 +6,7 @@ import shlex
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,11 +38,17 @@ switch off what a file switches on. [configs/](../configs) has examples. This pa
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that a run is given: of the model, of the stages to train by their numbers, and of the run."""
+    """Everything that a run is given: of the model, of the stages to train by their numbers, and of the run.
+
+    Attributes:
+        typed, written: keys of the settings that flags give, and that the file does.
+    """
 
     model: ModelConfig
     stages: Mapping[int, StageSettings]
     run: RunSettings
+    typed: frozenset[str] = field(default=frozenset(), compare=False)
+    written: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -146,16 +152,24 @@ def read_settings(arguments: Sequence[str], description: str | None) -> Training
         for flag in members:
             titled.add_argument(*flag.names, **flag.arguments)
     values = parser.parse_args(arguments)
+    typed, written = _keys(parser.parse_args(arguments, defaults=False)), frozenset()
     if values.config:
         try:
-            from_file = parser.parse_object(_read_tables(values.config, flags))
+            tables = _read_tables(values.config, flags)
+            from_file = parser.parse_object(tables)
         except CaptioningError as error:
             raise CaptioningError(f"{values.config}: {error}") from None
+        written = _keys(parser.parse_object(tables, defaults=False))
         values = parser.parse_args(arguments, namespace=from_file)
     try:
-        return _settings(values.as_dict(), flags, shlex.join(["python", "train.py", *arguments]))
+        settings = _settings(values.as_dict(), flags, shlex.join(["python", "train.py", *arguments]))
     except ValueError as error:
         parser.error(str(error))
+    return replace(settings, typed=typed, written=written)
+
+
+def _keys(values: jsonargparse.Namespace) -> frozenset[str]:
+    return frozenset(key for key, _ in values.items())
 
 
 def settings_page() -> str:

@@ -104,7 +104,9 @@ class RunSettings:
     start: Path | None = setting(None, "checkpoint to start from; none starts with ImageNet weights")
     min_frequency: int = setting(5, "words that are rarer in the train captions become <unk>", least=1)
     word_vectors: Path | None = setting(None, "GloVe or fastText text file from which words start")
-    freeze_embedding: bool = setting(False, "keep the word vectors as they are")
+    freeze_embedding: bool = setting(
+        False, "keep the word vectors, or those of the checkpoint to start from, as they are"
+    )
     seed: int = setting(0, "seed of every random choice", least=0, most=2**32 - 1)
     resume: bool = setting(False, "continue from the last saved state")
     save_every: float = setting(60.0, "seconds between saved states within an epoch", least=0)
@@ -122,6 +124,10 @@ class RunSettings:
         check(self)
         if not self.output.name:
             raise ValueError(f"output must be the path of a file, not {self.output}")
+        if self.freeze_embedding and not (self.word_vectors or self.start):
+            raise ValueError("freeze_embedding keeps word vectors as they are: name their file with --word-vectors")
+        if self.find_lr and self.find_lr not in self.stages:
+            raise ValueError(f"find_lr must be one of the stages to train, not {self.find_lr}")
         cores = os.cpu_count() or 1
         if self.devices > cores:
             raise ValueError(f"devices must be at most {cores}, as many as this machine has cores, not {self.devices}")
