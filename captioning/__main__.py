@@ -135,6 +135,13 @@ def build_parser() -> argparse.ArgumentParser:
     onnx.add_argument("--precision", choices=GRAPH_PRECISIONS, help="default: the checkpoint's first")
     onnx.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     onnx.set_defaults(run=run_export_onnx)
+
+    push = commands.add_parser("push", help="upload a checkpoint and its card to the Hugging Face Hub")
+    push.add_argument("checkpoint", type=Path, metavar="FILE")
+    target = push.add_mutually_exclusive_group(required=True)
+    target.add_argument("repository", nargs="?", metavar="OWNER/NAME", help="is made public where there is none")
+    target.add_argument("--folder", type=Path, metavar="DIR", help="write the files of the repository there instead")
+    push.set_defaults(run=run_push)
     return parser
 
 
@@ -284,6 +291,18 @@ def run_export_onnx(arguments: argparse.Namespace) -> int:
         raise CaptioningError(f"{arguments.checkpoint} has no graphs: make them with python -m captioning optimize.")
     write_onnx(info, runtime.precision, arguments.output)
     print(f"The graphs in {runtime.precision} are in {arguments.output}.")
+    return 0
+
+
+def run_push(arguments: argparse.Namespace) -> int:
+    """Upload a checkpoint, or write what would be uploaded."""
+    # Here, so that a command that only explains itself does not wait for numpy.
+    from captioning.hub import push, write_repository
+
+    if arguments.folder:
+        write_repository(arguments.checkpoint, arguments.folder)
+    place = arguments.folder or push(arguments.checkpoint, arguments.repository)
+    print(f"{arguments.checkpoint} is in {place}.")
     return 0
 
 

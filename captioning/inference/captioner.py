@@ -12,6 +12,7 @@ from PIL import Image
 
 from captioning.checkpoint import CheckpointInfo, read_info
 from captioning.errors import CheckpointError, ImageError, PrefixError, shown
+from captioning.hub import find_checkpoint
 from captioning.images import PhotoSource, open_image, to_pixels
 from captioning.inference.backend import Backend, EncodedPhoto
 from captioning.inference.beam_search import BeamSearch
@@ -69,6 +70,27 @@ class Captioner:
         info = read_info(path)
         runtime = choose_runtime(info, device, precision)
         return cls(open_backend(info, runtime, single_thread=single_thread), info, runtime)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repository: Path | str,
+        device: str = "auto",
+        precision: str | None = None,
+        *,
+        single_thread: bool = False,
+    ) -> "Captioner":
+        """Load a checkpoint from the Hugging Face Hub, or from a folder that `captioning push` wrote.
+
+        Args:
+            repository: see `find_checkpoint`.
+            device, precision, single_thread: see `from_checkpoint`.
+
+        Raises:
+            CheckpointError: there is no such repository, or its checkpoint cannot be read or is not sound.
+            CaptioningError: as of `from_checkpoint`.
+        """
+        return cls.from_checkpoint(find_checkpoint(repository), device, precision, single_thread=single_thread)
 
     def __call__(self, photo: PhotoSource, options: SearchOptions | None = None) -> Caption:
         """Caption one photo, whatever it is given as; see `open_image`.
