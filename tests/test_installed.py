@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from email import message_from_bytes
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -63,6 +64,11 @@ def test_a_wheel_has_every_file_of_the_package_the_trained_models_and_the_app(wh
     assert {"captioning/app.py", "captioning/.streamlit/config.toml", "captioning/py.typed"} <= packed
     assert f"captioning-{captioning.__version__}.dist-info/METADATA" in packed
     assert not any(name.startswith(("tests", "benchmarks")) for name in packed)
+
+
+def test_a_wheel_offers_what_the_app_and_training_need(wheel):
+    metadata = message_from_bytes(wheel.read(f"captioning-{captioning.__version__}.dist-info/METADATA"))
+    assert {"app", "train"} <= set(metadata.get_all("Provides-Extra"))
 
 
 def test_it_captions_from_any_folder(site, tmp_path, captioner, photos):
