@@ -28,6 +28,7 @@ from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
 from captioning.model.model import load_model, save_model
+from captioning.training.callbacks import warnings_of
 from captioning.training.flags import read_settings
 from captioning.training.settings import StageSettings
 from captioning.training.task import doubly_stochastic_penalty
@@ -112,6 +113,10 @@ def test_writes_a_checkpoint_with_its_training_record(trained, data):
         assert stage.settings["epochs"] == 2
         assert [epoch["epoch"] for epoch in stage.epochs] == [1, 2]
         assert stage.epochs[stage.best_epoch - 1]["score"] == max(epoch["score"] for epoch in stage.epochs)
+        for epoch in stage.epochs:
+            assert 1 <= epoch["distinct"] <= 3
+            assert 1 <= epoch["distinct_words"] <= epoch["words"] * 3 + 1e-3
+            assert 0 <= epoch["movement"] <= 1
         rows = table(trained / "run" / f"metrics_stage{number}.csv")
         assert [{name: float(value) for name, value in row.items()} for row in rows] == stage.epochs
         assert Image.open(trained / "run" / f"loss_stage{number}.png").size > (600, 400)
@@ -484,6 +489,33 @@ def test_the_default_checkpoints_settings_are_the_files(captioner):
         decay = settings.pop("averaging", 0.0)
         assert asdict(StageSettings(**{"ema_decay": decay, **settings})) == asdict(stage)
     assert captioner.info.config.encoder == "tf_efficientnet_lite2"
+
+
+SOUND = {"epoch": 2, "bleu4": 21.0, "words": 9.0, "distinct": 830, "distinct_words": 240, "movement": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("sign", "warning"),
+    [
+        ({"distinct": 1}, "does not heed the photo"),
+        ({"distinct": 10}, "does not heed the photo"),
+        ({"words": 29.2}, "near the limit of 30"),
+        ({"bleu4": 0.0}, "BLEU-4 is 0"),
+        ({"movement": 0.0004}, "attention moves by 0.000"),
+    ],
+)
+def test_signs_of_a_run_gone_wrong_are_warned_of(sign, warning):
+    [said] = warnings_of(SOUND | sign, 1000)
+    assert warning in said
+    assert ": try " in said
+    assert said.endswith(".")
+
+
+def test_what_is_sound_is_not_warned_of():
+    assert not list(warnings_of(SOUND, 1000))
+    # An epoch may end before scores rise, and a single photo has a single caption.
+    assert not list(warnings_of(SOUND | {"epoch": 1, "bleu4": 0.0, "movement": 0.0}, 1000))
+    assert not list(warnings_of(SOUND | {"distinct": 1}, 1))
 
 
 def test_the_attention_penalty_ignores_padding():

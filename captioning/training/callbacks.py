@@ -4,7 +4,7 @@ import csv
 import io
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from captioning.files import replacing
 from captioning.model.model import save_model
 from captioning.record import TrainingRecord
-from captioning.training.task import CaptioningTask
+from captioning.training.task import GREEDY, CaptioningTask
 from captioning.vocabulary import Vocabulary
 
 
@@ -35,7 +35,7 @@ class RenamedCheckpoints(TorchCheckpointIO):
 
 
 class EpochTable(Callback):
-    """Prints a row of metrics after each epoch, and writes all of them as CSV.
+    """Prints a row of metrics after each epoch and what it warns of, and writes all rows as CSV.
 
     Args:
         path: of the CSV file.
@@ -54,15 +54,17 @@ class EpochTable(Callback):
         self._since = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
-        names = (task.measure, "valid_loss", "top5", *task.dev_scores)
+        names = (task.measure, "valid_loss", "top5", *task.dev_scores, "movement")
         metrics = {name: round(float(trainer.callback_metrics[name]), 4) for name in names}
         self.rows.append({"epoch": trainer.current_epoch + 1, **metrics, "seconds": round(self._elapsed(), 1)})
         self._seconds = 0.0
         # The progress bar leaves the cursor at the end of its line.
         trainer.print()
-        widths = [max(12, len(name) + 2) for name in self.rows[0]]
-        for cells in (self.rows[0], self.rows[-1].values()):
+        widths = [max(12, len(name) + 2) for name in self.rows[-1]]
+        for cells in (self.rows[-1], self.rows[-1].values()):
             trainer.print("".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)), flush=True)
+        for warning in warnings_of(self.rows[-1], len(task.references)):
+            trainer.print(warning, flush=True)
         if trainer.is_global_zero:
             write_table(self.path, self.rows)
 
@@ -80,10 +82,42 @@ class EpochTable(Callback):
         return self._seconds
 
 
+def warnings_of(row: Mapping[str, float], photos: int) -> Iterator[str]:
+    """Signs in an epoch's row that training goes wrong, each as a sentence that says what it means and what to try.
+
+    The first epoch may end before BLEU-4 and attention have begun to rise, so these are judged from the second on.
+
+    Args:
+        row: as the table has it.
+        photos: how many the dev split has.
+    """
+    if photos > 1 and row["distinct"] <= max(1, photos // 100):
+        yield (
+            f"Warning: the number of distinct captions of {photos} dev photos is {row['distinct']:g}, so the model "
+            "does not heed the photo: try a lower learning rate, and see that each photo has captions of its own."
+        )
+    if row["words"] >= 0.9 * GREEDY.max_steps:
+        yield (
+            f"Warning: captions have {row['words']:.1f} words, near the limit of {GREEDY.max_steps}, so the model does "
+            "not learn to end them: try a lower learning rate, and see that captions of the data are single sentences."
+        )
+    if row["epoch"] > 1 and row["bleu4"] == 0:
+        yield (
+            "Warning: BLEU-4 is 0, so no four words in a row are those of a reference: try another learning rate "
+            "(--find-lr), more photos, or a lower --min-frequency."
+        )
+    if row["epoch"] > 1 and row["movement"] < 0.01:
+        yield (
+            f"Warning: the attention moves by {row['movement']:.3f} from word to word (0 is not at all), so it tells "
+            "nothing about where words come from: try a lower --attention-weight, or another learning rate."
+        )
+
+
 def write_table(path: Path, rows: list[dict]) -> None:
     """Write rows as CSV."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        # Of all rows, for those of a run begun with an older version lack some columns.
+        writer = csv.DictWriter(file, dict.fromkeys(name for row in rows for name in row))
         writer.writeheader()
         writer.writerows(rows)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from statistics import fmean
 from typing import Any, cast
 
 import lightning
@@ -12,7 +13,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchmetrics import MeanMetric
 
 from captioning.data.batches import Batch
-from captioning.evaluation.metrics import bleu, cider, geometric_mean
+from captioning.evaluation.diversity import diversity
+from captioning.evaluation.metrics import attention_movement, bleu, cider, geometric_mean
 from captioning.inference.beam_search import beam_search
 from captioning.inference.options import SearchOptions
 from captioning.inference.torch_backend import TorchBackend
@@ -29,7 +31,8 @@ class CaptioningTask(lightning.LightningModule):
     The captions of the dev split are generated greedily after every epoch.
 
     Logs `train_loss`, `valid_loss` (cross-entropy alone, so that settings can be compared), `top5` (share of
-    reference words among the five likeliest) and what `score_dev` gives.
+    reference words among the five likeliest), what `score_dev` gives, and what tells whether captions are sound: mean
+    `words`, numbers of `distinct` captions and `distinct_words`, and the mean `movement` of the attention.
 
     Args:
         model: the model to train.
@@ -117,8 +120,11 @@ class CaptioningTask(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             backend = TorchBackend(model)
             found = beam_search(backend, backend.start(features.float()), GREEDY)
-        for index, hypotheses in zip(batch.indices.tolist(), found, strict=True):
-            self._generated[index] = self.vocabulary.decode(hypotheses[0].tokens)
+        captions = [self.vocabulary.decode(hypotheses[0].tokens) for hypotheses in found]
+        self._generated.update(zip(batch.indices.tolist(), captions, strict=True))
+        # Between words alone: <end> looks elsewhere.
+        maps = [hypotheses[0].attention[: len(caption)] for hypotheses, caption in zip(found, captions, strict=True)]
+        self.log("movement", fmean(map(attention_movement, maps)), batch_size=len(maps), sync_dist=True)
 
     def features(self, batch: Batch) -> torch.Tensor:
         """The batch's feature grids (N, L, D), computed now where blocks of the encoder are trained."""
@@ -129,8 +135,12 @@ class CaptioningTask(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         generated = self._gather_generated()
         captions = [generated[index] for index in range(len(self.references))]
-        self.dev_scores = score_dev(captions, self.references, self.places)
-        self.log_dict(self.dev_scores, sync_dist=True)
+        varied = diversity(captions)
+        self.dev_scores = score_dev(captions, self.references, self.places) | {
+            "words": fmean(map(len, captions)),
+            **{name: varied[name] for name in ("distinct", "distinct_words")},
+        }
+        self.log_dict({name: float(score) for name, score in self.dev_scores.items()}, sync_dist=True)
         self._generated.clear()
 
     def _gather_generated(self) -> dict[int, list[str]]:
