@@ -42,8 +42,8 @@ def train(settings: TrainingSettings) -> int:
             print(dataset.describe())
         schedule = Schedule(datasets, settings.model, settings.stages, run)
         if run.find_lr:
-            rate, picture = schedule.find_learning_rate(run.find_lr)
-            print(f"Suggested learning rate: {rate or 'none, the loss does not fall'} (see {picture})")
+            suggestion, picture = schedule.find_learning_rate(run.find_lr)
+            print(f"Suggested learning rate: {suggestion} (see {picture})")
         else:
             schedule.train()
     except (Stopped, KeyboardInterrupt):

@@ -28,9 +28,12 @@ from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
 from captioning.model.model import load_model, save_model
+from captioning.training import stages
 from captioning.training.callbacks import warnings_of
 from captioning.training.flags import read_settings
+from captioning.training.plots import plot_learning_rates
 from captioning.training.settings import StageSettings
+from captioning.training.stages import describe_search
 from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT
@@ -408,13 +411,31 @@ sys.exit(train.main())
 
 
 @pytest.mark.slow
-def test_the_learning_rate_finder_suggests_a_rate_and_draws_the_losses(data, tmp_path, run_main):
-    code, out, error = run_main(train_command.main, *train(data, tmp_path, "--find-lr", "1")[2:])
+def test_the_learning_rate_finder_goes_through_small_data_again_and_draws_the_losses(
+    data, tmp_path, run_main, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(
+        stages, "plot_learning_rates", lambda *found: (drawn.append(found), plot_learning_rates(*found))
+    )
+    # Five batches an epoch, of which the settings ask for one.
+    flags = ["--find-lr", "1", "--epochs", "1", "--teacher-forcing", "0.5"]
+    code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
     assert code == 0, error
-    rate = re.search(r"Suggested learning rate: (\S+) ", out)[1]
-    assert 1e-8 < float(rate) < 1
+    [(rates, losses, suggestion, _)] = drawn
+    assert len(rates) == len(losses) > 50
+    assert f"Suggested learning rate: {describe_search(rates, losses, suggestion)} (see " in out
     assert Image.open(tmp_path / "run" / "lr_find_stage1.png").size > (600, 400)
     assert not list((tmp_path / "run").glob("*.ckpt"))
+
+
+def test_a_suggested_learning_rate_is_trusted_only_within_the_search():
+    rates, falling = [10.0 ** (place / 25 - 4) for place in range(100)], [9 - place / 20 for place in range(100)]
+    assert describe_search(rates, falling, rates[50]) == "1.0e-02"
+    for edge in (10, 98):
+        assert "an edge of the rates searched" in describe_search(rates, falling, rates[edge])
+    assert "the loss falls at no rate" in describe_search(rates, falling[::-1], rates[50])
+    assert "the loss diverged within 5 batches" in describe_search(rates[:5], falling[:5], None)
 
 
 @pytest.mark.slow

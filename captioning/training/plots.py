@@ -39,7 +39,7 @@ def plot_epochs(rows: Sequence[Mapping], path: Path) -> None:
 
 
 def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggestion: float | None, path: Path) -> None:
-    """Draw the losses of rising learning rates, with the suggested rate marked.
+    """Draw the losses of rising learning rates, with the rate marked where they fall most steeply.
 
     Raises:
         OSError: the picture cannot be written.
@@ -48,7 +48,7 @@ def plot_learning_rates(rates: Sequence[float], losses: Sequence[float], suggest
     axes = figure.subplots()
     axes.plot(rates, losses, color=BLUE)
     if suggestion is not None:
-        axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"suggestion: {suggestion:.1e}")
+        axes.axvline(suggestion, color=ORANGE, linestyle="--", label=f"steepest fall: {suggestion:.1e}")
         axes.legend(frameon=False)
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
     _save(figure, [axes], path)

@@ -43,6 +43,9 @@ from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.vocabulary import SPECIAL_TOKENS, TOKENIZER, Vocabulary
 
+# Of a search for a learning rate; those first and last that are not suggested.
+SEARCHED_RATES, SKIPPED_RATES = 100, (10, 1)
+
 
 class Schedule:
     """Stages to train one after the other, each from the best epoch of the one before.
@@ -115,11 +118,14 @@ class Schedule:
                 candidates += [self.run.best(number) for number in self.numbers]
                 score_stages(candidates, self.datasets, self.run)
 
-    def find_learning_rate(self, number: int) -> tuple[float | None, Path]:
+    def find_learning_rate(self, number: int) -> tuple[str, Path]:
         """Train on batches at rising learning rates (Smith, 2017), and draw the loss against them.
 
+        A train split of fewer batches is gone through several times, always with teacher forcing, so that a loss
+        depends on the rate alone.
+
         Returns:
-            The suggested rate, where the loss falls most steeply, or None where it does not fall; and the picture.
+            What the search suggests, in words; and the picture.
 
         Raises:
             CheckpointError: the stage is none of this run's, or the one before it has not been trained.
@@ -128,13 +134,17 @@ class Schedule:
             raise CheckpointError(f"Stage {number} is none that this run would train: see --start and --stages.")
         task = self._task(number)
         task.model.train()
+        epochs = math.ceil(SEARCHED_RATES / task.steps_per_epoch)
+        task.settings = replace(task.settings, epochs=epochs, teacher_forcing=1.0)
         trainer = make_trainer(task.settings, self.run)
-        finder = Tuner(trainer).lr_find(task, *self._loaders(task, trainer), update_attr=False)
+        loaders = self._loaders(task, trainer)
+        finder = Tuner(trainer).lr_find(task, *loaders, num_training=SEARCHED_RATES, update_attr=False)
         assert finder is not None
         path = self.run.folder / f"lr_find_stage{number}.png"
-        suggestion = finder.suggestion()
-        plot_learning_rates(finder.results["lr"], finder.results["loss"], suggestion, path)
-        return suggestion, path
+        rates, losses = finder.results["lr"], finder.results["loss"]
+        suggestion = finder.suggestion(*SKIPPED_RATES)
+        plot_learning_rates(rates, losses, suggestion, path)
+        return describe_search(rates, losses, suggestion), path
 
     def _has_finished(self, number: int) -> bool:
         best = self.run.best(number)
@@ -215,6 +225,28 @@ class Schedule:
         model = CaptioningModel(config, len(self.vocabulary), pretrained=True)
         model.decoder.embedding.weight.data.copy_(torch.from_numpy(vectors))
         return model
+
+
+def describe_search(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> str:
+    """Which rate a search suggests, how far that can be trusted, or why it suggests none.
+
+    Args:
+        rates: that were tried, rising.
+        losses: at each of them.
+        suggestion: where the loss falls most steeply; None where too few losses are finite.
+    """
+    first, last = SKIPPED_RATES[0], len(rates) - 1 - SKIPPED_RATES[1]
+    if suggestion is None:
+        return f"none, for the loss diverged within {len(rates)} batches: try a larger --batch-size"
+    place = rates.index(suggestion)
+    if losses[place + 1] >= losses[place - 1]:
+        return "none, for the loss falls at no rate: try more photos, or another --seed"
+    if place in (first, last):
+        return (
+            f"none, for the loss falls most steeply at {suggestion:.1e}, an edge of the rates searched, which is often "
+            "chance: choose one where the curve falls"
+        )
+    return f"{suggestion:.1e}"
 
 
 @contextmanager
