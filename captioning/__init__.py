@@ -23,7 +23,7 @@ _HOME = _PACKAGE if (_PACKAGE / "checkpoints").is_dir() else _PACKAGE.parent
 APP = _HOME / "app.py"
 # The variable names another folder of checkpoints; the default one need not be in it.
 CHECKPOINT_FOLDER = Path(os.environ.get("CAPTIONING_CHECKPOINTS") or _HOME / "checkpoints").expanduser()
-_DEFAULT = "flickr8k-efficientnet-lite2.safetensors"
+_DEFAULT = "flickr8k-coco-efficientnet-lite2.safetensors"
 DEFAULT_CHECKPOINT = next(
     (folder / _DEFAULT for folder in (CHECKPOINT_FOLDER, _HOME / "checkpoints") if (folder / _DEFAULT).is_file()),
     CHECKPOINT_FOLDER / _DEFAULT,

@@ -14,12 +14,15 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from captioning import CHECKPOINT_FOLDER
 from captioning.config import ModelConfig
 from captioning.errors import CaptioningError
 from captioning.inference.torch_backend import TorchBackend
 from captioning.model.decoder import AttentionDecoder
 from captioning.model.model import CaptioningModel
 
+# Has graphs in int8 and in float32; the default checkpoint has them in float32 alone.
+INT8_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"
 TINY = ModelConfig(
     encoder="tf_efficientnet_lite0",
     image_size=64,

@@ -67,9 +67,10 @@ def test_the_first_page_finds_everything_loaded(start, encoded, monkeypatch):
 
 def test_shows_the_checkpoints_scores(start, captioner):
     text = text_of(start())
-    [dataset] = captioner.info.training.datasets
-    for score in dataset.scores["test"]:
-        assert f"{score.bleu[3]:.1f} at beam {score.beam_size}" in text
+    for dataset, split in zip(captioner.info.training.datasets, ("test", "dev"), strict=True):
+        assert f"{dataset.name} {split}:" in text
+        for score in dataset.scores[split]:
+            assert f"{score.bleu[3]:.1f} (beam {score.beam_size})" in text
 
 
 def test_says_how_sure_the_model_is(start, captioner, photos):
@@ -147,7 +148,7 @@ def test_an_address_that_asks_for_what_is_not_there_gets_the_default_and_a_notic
     assert name in notice
     assert value in notice
     assert notice.endswith(".")
-    assert player_data(app)["title"] == "Astronaut"
+    assert player_data(app)["title"] == next(iter(sample_photos()))
     assert app.query_params.get(name) != value
 
 

@@ -25,7 +25,7 @@ from captioning.record import TrainingRecord
 from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import END, NEVER_GENERATED, SPECIAL_TOKENS, START, Vocabulary
 from tests.browser import ROOT
-from tests.helpers import checkpoint_parts, forge, refused, tiny_model
+from tests.helpers import INT8_CHECKPOINT, checkpoint_parts, forge, refused, tiny_model
 
 LIBRARIES = (ONNX_RUNTIME, PYTORCH)
 INT8 = "ONNX Runtime in int8"
@@ -41,9 +41,9 @@ def captioner_of(path: Path, library: str) -> Captioner:
 
 @pytest.fixture(scope="module")
 def captioners() -> dict[str, Captioner]:
-    """The default checkpoint in float32 by library, and its graphs in int8."""
+    """The default checkpoint in float32 by library, and one with graphs in int8."""
     float32 = {library: captioner_of(DEFAULT_CHECKPOINT, library) for library in LIBRARIES}
-    return float32 | {INT8: Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", "int8")}
+    return float32 | {INT8: Captioner.from_checkpoint(INT8_CHECKPOINT, "cpu", "int8")}
 
 
 @pytest.fixture(scope="module")

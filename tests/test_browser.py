@@ -140,7 +140,8 @@ def test_the_presentation_fills_the_screen_and_is_led_by_keys(page, server, brow
     page.keyboard.press("b")
     expect(page.locator(".player")).not_to_have_class(re.compile("blank"))
     page.keyboard.press("n")
-    expect(page).to_have_title("Dog · Show, Attend and Tell")
+    # The last of the gallery is followed by the first.
+    expect(page).to_have_title("Riders · Show, Attend and Tell")
     page.keyboard.press("p")
     expect(page).to_have_title("Astronaut · Show, Attend and Tell")
     expect(page.locator(".controls")).to_have_css("opacity", "0")

@@ -33,14 +33,14 @@ _NAMES = {
 def describe_scores(info: CheckpointInfo) -> str:
     """The checkpoint's BLEU-4 on each of its data sets, in one line."""
     lines = [line for dataset in info.training.datasets if (line := _scores_in_a_line(dataset))]
-    return "; ".join(lines) or "Not scored yet: see python -m captioning evaluate."
+    return f"BLEU-4, {'; '.join(lines)}" if lines else "Not scored yet: see python -m captioning evaluate."
 
 
 def _scores_in_a_line(dataset: DataSetRecord) -> str:
     for split in ("test", "dev"):
         if scores := dataset.scores.get(split):
-            widths = " · ".join(f"{score.bleu[3]:.1f} at beam {score.beam_size}" for score in scores)
-            return f"BLEU-4 on the {split} split of {dataset.name}: {widths}"
+            widths = " · ".join(f"{score.bleu[3]:.1f} (beam {score.beam_size})" for score in scores)
+            return f"{dataset.name} {split}: {widths}"
     return ""
 
 
