@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,8 +41,8 @@ from tests.test_training import SIZES
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs over the green grass with".split()])
 # A state after every step, so that a kill costs no more than one.
-FLAGS = ["--stages", "1", "2", "--epochs", "2", "--stage2-epochs", "1", "--stage2-batch-size", "4"]
-FLAGS += ["--trained-blocks", "2", "--save-every", "0"]
+FLAGS = ["--epochs", "2", "--save-every", "0"]
+STAGE_TWO = ["--stage2-epochs", "1", "--stage2-batch-size", "4", "--trained-blocks", "2"]
 pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
@@ -70,11 +70,16 @@ def caption_photos(folder: Path, checkpoint: Path, output: Path) -> int:
     return command(main, "caption", folder, "--checkpoint", checkpoint, "--beam-size", 1, "--output", output)
 
 
-def train(data: Path, folder: Path, *flags: object) -> int:
+def train(data: Path, folder: Path, *flags: object, stages: Sequence[int] = (1, 2)) -> int:
     """Train in a folder of its own, and go on where that was begun."""
+    flags = ("--stages", *stages, *(STAGE_TWO if 2 in stages else ()), *flags)
     places = ["--output", folder / "model.safetensors", "--run", folder / "run", "--cache", folder / "cache"]
     resume = ["--resume"] if list(folder.glob("run/stage*.ckpt")) else []
     return command(train_command.main, "--data", data, *places, *SIZES, *FLAGS, *flags, *resume)
+
+
+def train_stage_one(data: Path, folder: Path, *flags: object) -> int:
+    return train(data, folder, *flags, stages=(1,))
 
 
 def _child(begun: Connection, log: Path, work: Callable[..., int | None], *arguments: object) -> None:
@@ -292,7 +297,7 @@ def test_a_folder_run_finds_its_disk_full(disk, photos, checkpoint, rows, start,
 
 @pytest.mark.parametrize(("seen", "left"), [("lock", 0), ("stage1.ckpt", 0), ("stage1.ckpt", 10_000_000)])
 def test_a_training_finds_its_disk_full(disk, data, trained, start, seen, left):
-    child = start(train, data, disk, "--stages", 1)
+    child = start(train_stage_one, data, disk)
     while not (disk / "run" / seen).exists():
         assert child.alive, child.end()
     while child.alive:
@@ -302,7 +307,7 @@ def test_a_training_finds_its_disk_full(disk, data, trained, start, seen, left):
     check_run(disk / "run")
     assert not list(disk.glob("run/.*"))
     (disk / "ballast").unlink()
-    through(start(train, data, disk, "--stages", 1))
+    through(start(train_stage_one, data, disk))
     assert is_same_model(disk / "model.safetensors", trained[0] / "run" / "stage1.safetensors")
 
 
@@ -375,13 +380,13 @@ def test_trainings_at_once_share_a_cache_but_no_folder(data, trained, tmp_path, 
 
 def test_a_checkpoint_that_another_training_wrote_meanwhile_is_kept(data, tmp_path, start):
     output = tmp_path / "model.safetensors"
-    child = start(train, data, tmp_path, "--stages", 1)
+    child = start(train_stage_one, data, tmp_path)
     while not (tmp_path / "run" / "stage1.ckpt").exists():
         assert child.alive, child.end()
     save_tiny(output, 7)
     assert str(output) in in_one_sentence(child)
     assert seed_of(output) == 7
-    through(start(train, data, tmp_path, "--stages", 1, "--output", tmp_path / "other.safetensors"))
+    through(start(train_stage_one, data, tmp_path, "--output", tmp_path / "other.safetensors"))
 
 
 def test_caching_killed_at_fifteen_moments(photos, features, tmp_path, start):

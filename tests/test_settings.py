@@ -254,8 +254,6 @@ def test_entries_of_a_file_that_have_no_effect_are_said_in_a_line(tmp_path, caps
     check_used(read_settings(settings, ""))
     assert capsys.readouterr().out.splitlines() == [
         f"In the file, model.decoder_size has no effect, because the model is that of {started}.",
-        "In the file, stage1.epochs has no effect, because stage 1 is not one of --stages.",
-        "In the file, stage2.epochs has no effect, because stage 2 is not one of --stages.",
         "In the file, label_smoothing has no effect, because self-critical training does without.",
     ]
 

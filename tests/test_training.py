@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import train as train_command
-from captioning import Captioner
+from captioning import CHECKPOINT_FOLDER, Captioner
 from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
@@ -500,16 +500,17 @@ def test_word_vectors_initialise_the_embedding_and_do_not_change_if_frozen(data,
         assert model.decoder.embedding.weight[info.vocabulary.words.index(word)].tolist() == vector
 
 
-def test_the_default_checkpoints_settings_are_the_files(captioner):
-    config = ROOT / "configs" / "flickr8k-efficientnet-lite2.toml"
+@pytest.mark.parametrize("path", sorted(CHECKPOINT_FOLDER.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_a_shipped_checkpoints_settings_are_the_files(path):
+    config, info = ROOT / "configs" / f"{path.stem}.toml", read_info(path)
     stages = read_settings(["--data", "flickr8k", "--config", str(config)], "").stages
-    recorded = [dict(stage.settings) for stage in captioner.info.training.stages]
+    recorded = [dict(stage.settings) for stage in info.training.stages]
     assert len(recorded) == len(stages)
     for settings, stage in zip(recorded, stages.values(), strict=True):
         # Older records name the decay otherwise, and lack settings that came later, which stood at their defaults.
         decay = settings.pop("averaging", 0.0)
         assert asdict(StageSettings(**{"ema_decay": decay, **settings})) == asdict(stage)
-    assert captioner.info.config.encoder == "tf_efficientnet_lite2"
+    assert info.config.encoder == "tf_efficientnet_lite2"
 
 
 SOUND = {"epoch": 2, "bleu4": 21.0, "words": 9.0, "distinct": 830, "distinct_words": 240, "movement": 0.25}

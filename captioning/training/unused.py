@@ -43,7 +43,8 @@ def _unused_of_stages(settings: TrainingSettings, start: CheckpointInfo | None) 
     """The same of the stages' settings."""
     finished = {stage.stage for stage in start.training.stages} if start else set()
     for number in STAGES:
-        keys = {flag.key for flag in all_flags() if flag.table == f"stage{number}"}
+        # A file has tables of all stages, whichever of them a run trains.
+        keys = {flag.key for flag in all_flags() if flag.table == f"stage{number}"} & settings.typed
         if number not in settings.stages:
             yield keys, f"stage {number} is not one of --stages"
         elif number in finished:
