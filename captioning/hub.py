@@ -40,12 +40,28 @@ def find_checkpoint(repository: Path | str) -> Path:
         raise CheckpointError(f"{shown(folder)} is a file: load it with Captioner.from_checkpoint.")
     name = str(repository)
     with _hub(name):
-        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+        from huggingface_hub import hf_hub_download
 
-        if not isinstance(try_to_load_from_cache(name, WEIGHTS), str):
-            # It asks once; the download would try for half a minute to reach a Hub that does not answer.
-            get_hf_file_metadata(hf_hub_url(name, WEIGHTS))
+        ask_once(name, WEIGHTS)
         return Path(hf_hub_download(name, WEIGHTS))
+
+
+def ask_once(repository: str, *files: str, timeout: float = 10) -> None:
+    """Ask the Hub for the first of these files where none is cached; a download tries for half a minute to reach it.
+
+    Args:
+        repository: `owner/name`.
+        files: names in it.
+        timeout: seconds until the Hub is to have answered.
+
+    Raises:
+        HfHubHTTPError: it answers that there is no such file, or refuses it.
+        Exception: it cannot be reached; of the HTTP library, which differs between versions of `huggingface_hub`.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    if not any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
+        get_hf_file_metadata(hf_hub_url(repository, files[0]), timeout=timeout)
 
 
 def write_repository(checkpoint: Path, folder: Path) -> None:

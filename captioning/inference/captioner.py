@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import NoReturn
@@ -160,13 +160,14 @@ class Captioner:
         count = len(found)
         seconds = Seconds(photos.seconds / count, (time.perf_counter() - started) / count)
         words = self.info.vocabulary.words
-        captions = [
-            self._caption(hypotheses, seconds, build_tree(trace, photo, words) if options.keep_tree else None)
-            for photo, hypotheses in enumerate(found)
-        ]
         return [
-            caption if prefixes and prefixes[photo] else replace(caption, sureness=self._sureness(caption, options))
-            for photo, caption in enumerate(captions)
+            self._caption(
+                hypotheses,
+                seconds,
+                None if prefixes and prefixes[photo] else self._sureness(hypotheses[0], options),
+                build_tree(trace, photo, words) if options.keep_tree else None,
+            )
+            for photo, hypotheses in enumerate(found)
         ]
 
     def __reduce__(self) -> NoReturn:
@@ -201,15 +202,17 @@ class Captioner:
             tokens.append(ids)
         return tokens
 
-    def _caption(self, hypotheses: list[Hypothesis], seconds: Seconds, tree: BeamTree | None) -> Caption:
+    def _caption(
+        self, hypotheses: list[Hypothesis], seconds: Seconds, sureness: float | None, tree: BeamTree | None
+    ) -> Caption:
         ranked = tuple(
             RankedCaption(self._text(hypothesis), hypothesis.log_probability, hypothesis.score)
             for hypothesis in hypotheses
         )
-        return Caption(self._steps(hypotheses[0]), ranked, seconds, self.runtime, tree=tree)
+        return Caption(self._steps(hypotheses[0]), ranked, seconds, self.runtime, sureness, tree)
 
-    def _sureness(self, caption: Caption, options: SearchOptions) -> float | None:
-        return sureness(caption.log_probability, len(caption.steps), options.beam_size, self._percentiles)
+    def _sureness(self, best: Hypothesis, options: SearchOptions) -> float | None:
+        return sureness(best.log_probability, len(best.tokens), options.beam_size, self._percentiles)
 
     def _text(self, hypothesis: Hypothesis) -> str:
         return " ".join(self.info.vocabulary.decode(hypothesis.tokens))

