@@ -32,6 +32,7 @@ from captioning.training import stages
 from captioning.training.callbacks import warnings_of
 from captioning.training.flags import read_settings
 from captioning.training.plots import plot_learning_rates
+from captioning.training.scores import SHARES
 from captioning.training.settings import StageSettings
 from captioning.training.stages import describe_search
 from captioning.training.task import doubly_stochastic_penalty
@@ -40,10 +41,9 @@ from tests.conftest import ROOT
 from tests.helpers import make_kaggle, make_photos
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
-SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--batch-size", "4"]
-SIZES += ["--no-quantize"]
+SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--no-quantize"]
 OF_STAGE = {
-    1: ["--epochs", "2", "--schedule", "one-cycle"],
+    1: ["--epochs", "2", "--batch-size", "4", "--schedule", "one-cycle"],
     2: ["--stage2-epochs", "2", "--stage2-batch-size", "4", "--trained-blocks", "2", "--smallest-crop", "0.8"],
     3: ["--stage3-epochs", "2", "--stage3-batch-size", "4", "--bleu-reward", "0.5"],
 }
@@ -133,14 +133,26 @@ def test_writes_a_checkpoint_with_its_training_record(trained, data):
 
 
 @pytest.mark.slow
-def test_the_mean_of_the_last_two_stages_is_a_candidate(trained):
-    second, third, mean = (
-        load_model(trained / "run" / f"{name}.safetensors")[0].state_dict() for name in ("stage2", "stage3", "mean")
-    )
+@pytest.mark.parametrize("share", SHARES)
+def test_means_of_the_last_two_stages_are_candidates(trained, share):
+    names = ("stage2", "stage3", f"mean{share}")
+    second, third, mean = (load_model(trained / "run" / f"{name}.safetensors")[0].state_dict() for name in names)
     for name, tensor in mean.items():
         if tensor.is_floating_point():
-            assert torch.allclose(tensor, (second[name] + third[name]) / 2, rtol=1e-3, atol=1e-6), name
+            assert torch.allclose(tensor, (1 - share) * second[name] + share * third[name], rtol=1e-3, atol=1e-6), name
     assert any(not torch.equal(mean[name], third[name]) for name in mean)
+
+
+@pytest.mark.slow
+def test_a_finished_stage_is_trained_for_more_epochs_where_it_alone_is_named(trained, data, tmp_path):
+    first = trained / "run" / "stage2.safetensors"
+    run(train(data, tmp_path, *OF_STAGE[2], "--stages", "2", "--seed", "1", "--start", str(first)))
+    stages = read_info(tmp_path / "run" / "stage2.safetensors").training.stages
+    assert [(stage.stage, stage.seed, len(stage.epochs), stage.finished) for stage in stages] == [
+        (1, 0, 2, True),
+        (2, 0, 2, True),
+        (2, 1, 2, True),
+    ]
 
 
 @pytest.mark.slow
@@ -248,7 +260,7 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
     # In a file, as not all of them have an effect on each of these runs.
     config = tmp_path / "stages.toml"
     config.write_text(FILE)
-    command = [flag for flag in train(data, interrupted) if flag not in ("--batch-size", "4")]
+    command = train(data, interrupted)
     code, _, error = run_main(train_command.main, *command[2:], "--config", config, "--resume", *flags)
     assert code == 2
     assert difference in error
@@ -333,9 +345,7 @@ def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_the_cache(tmp_
 @pytest.mark.slow
 def test_a_run_starts_from_a_checkpoint_with_the_stages_it_lacks(trained, data, tmp_path):
     first = trained / "run" / "stage1.safetensors"
-    # The batch size of stage 1 among SIZES would have no effect any more.
-    command = [flag for flag in train(data, tmp_path) if flag not in ("--batch-size", "4")]
-    run([*command, *OF_ALL, *OF_STAGE[2], "--stages", "1", "2", "--start", str(first)])
+    run(train(data, tmp_path, *OF_ALL, *OF_STAGE[2], "--stages", "1", "2", "--start", str(first)))
     assert not (tmp_path / "run" / "stage1.ckpt").exists()
     expected, found = (load_file(folder / "run" / "stage2.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -384,7 +394,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_two_processes_share_the_work_and_agree_on_the_scores(data, tmp_path):
     script = tmp_path / "both.py"
     script.write_text(TWO_PROCESSES)
-    flags = ["--epochs", "2", "--stages", "1", "--devices", "2"]
+    flags = [*OF_STAGE[1], "--stages", "1", "--devices", "2"]
     run([sys.executable, str(script), *train(data, tmp_path, *flags)[2:]])
     rows = [json.loads((tmp_path / f"rows{rank}.json").read_text()) for rank in (0, 1)]
     assert rows[0] == rows[1]
@@ -419,7 +429,7 @@ def test_the_learning_rate_finder_goes_through_small_data_again_and_draws_the_lo
         stages, "plot_learning_rates", lambda *found: (drawn.append(found), plot_learning_rates(*found))
     )
     # Five batches an epoch, of which the settings ask for one.
-    flags = ["--find-lr", "1", "--epochs", "1", "--teacher-forcing", "0.5"]
+    flags = ["--find-lr", "1", "--epochs", "1", "--batch-size", "4", "--teacher-forcing", "0.5"]
     code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
     assert code == 0, error
     [(rates, losses, suggestion, _)] = drawn
@@ -472,9 +482,6 @@ def test_mistakes_are_refused_before_anything_is_computed(trained, data, tmp_pat
         "a place that cannot be written": train(data, tmp_path, "--run", "/proc/run"),
         "a cache that cannot be written": train(data, tmp_path, "--cache", "/proc/cache"),
         "no checkpoint to start from": train(data, tmp_path, "--start", str(tmp_path / "nowhere.safetensors")),
-        "a checkpoint that has finished the stages": train(
-            data, tmp_path, "--start", str(trained / "run" / "stage2.safetensors")
-        ),
         "a data set twice": [*train(data, tmp_path), "--data", str(data), str(data)],
         "no stage before": train(data, tmp_path, "--find-lr", "2"),
     }

@@ -1,9 +1,11 @@
 """Settings of a training run; the model's are in `captioning.config`. The defaults are the reference's."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from captioning.record import TrainingRecord
 from captioning.settings import check, setting
 
 
@@ -81,6 +83,12 @@ STAGES = {
 }
 
 
+def stages_to_train(named: Iterable[int], record: TrainingRecord) -> list[int]:
+    """Those of the named stages that a checkpoint's record lacks; all again, for more epochs, where it lacks none."""
+    finished = {stage.stage for stage in record.stages}
+    return sorted(set(named) - finished) or sorted(named)
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """The data of a run, its files, and how it runs.
@@ -99,7 +107,10 @@ class RunSettings:
     folder: Path = setting(Path("runs/run"), "folder of states, tables, plots and logs", flag="run")
     cache: Path = setting(Path(".cache/features"), "folder of the feature cache")
     stages: tuple[int, ...] = setting(
-        (1, 2), "stages to train, except those that the checkpoint to start from has finished", choices=tuple(STAGES)
+        (1, 2),
+        "stages to train, except those that the checkpoint to start from has finished; all of them where it has "
+        "finished all",
+        choices=tuple(STAGES),
     )
     start: Path | None = setting(None, "checkpoint to start from; none starts with ImageNet weights")
     min_frequency: int = setting(5, "words that are rarer in the train captions become <unk>", least=1)

@@ -38,7 +38,7 @@ from captioning.training.preflight import (
 )
 from captioning.training.scores import score_stages
 from captioning.training.self_critical import SelfCriticalTask
-from captioning.training.settings import RunSettings, StageSettings
+from captioning.training.settings import RunSettings, StageSettings, stages_to_train
 from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.vocabulary import SPECIAL_TOKENS, TOKENIZER, Vocabulary
@@ -90,16 +90,13 @@ class Schedule:
             self._record = TrainingRecord(min_frequency=run.min_frequency)
         # Data sets and scores of the checkpoint to start from are not those of this run.
         self._record.datasets = [dataset.about for dataset in self.datasets]
-        finished = {stage.stage for stage in self._record.stages}
-        self.numbers = [number for number in sorted(stages) if number not in finished]
-        if not self.numbers:
-            raise CheckpointError(f"{run.start} has finished these stages: name another with --stages.")
+        self.numbers = stages_to_train(stages, self._record)
         check_stages([stages[number] for number in self.numbers], self._model, len(self._train.photos), run)
         # Lightning looks for the devices when a trainer is made.
         self._is_first_process = make_trainer(stages[self.numbers[0]], run).is_global_zero
 
     def train(self) -> None:
-        """Train the stages that have not finished yet, and write the best checkpoint of all, scored.
+        """Train the stages that this run has not finished yet, and write the best checkpoint of all, scored.
 
         Raises:
             CheckpointError: there is nothing to resume, an earlier run would be overwritten, or the disk is full.
@@ -148,9 +145,8 @@ class Schedule:
 
     def _has_finished(self, number: int) -> bool:
         best = self.run.best(number)
-        return best.exists() and any(
-            stage.stage == number and stage.finished for stage in read_info(best).training.stages
-        )
+        # The last stage recorded is the one that wrote the file; an earlier one may have had the same number.
+        return best.exists() and read_info(best).training.stages[-1].finished
 
     def _fit(self, number: int) -> None:
         """Train one stage, from its beginning or from where it was interrupted."""

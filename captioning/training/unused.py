@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 from captioning.checkpoint import CheckpointInfo, read_info
 from captioning.errors import CaptioningError
+from captioning.record import TrainingRecord
 from captioning.training.flags import TrainingSettings, all_flags
-from captioning.training.settings import STAGES, StageSettings
+from captioning.training.settings import STAGES, StageSettings, stages_to_train
 
 
 def check_used(settings: TrainingSettings) -> None:
@@ -41,15 +42,15 @@ def _unused_of_run(settings: TrainingSettings, start: CheckpointInfo | None) -> 
 
 def _unused_of_stages(settings: TrainingSettings, start: CheckpointInfo | None) -> Iterator[tuple[set[str], str]]:
     """The same of the stages' settings."""
-    finished = {stage.stage for stage in start.training.stages} if start else set()
+    numbers = stages_to_train(settings.stages, start.training if start else TrainingRecord())
     for number in STAGES:
         # A file has tables of all stages, whichever of them a run trains.
         keys = {flag.key for flag in all_flags() if flag.table == f"stage{number}"} & settings.typed
         if number not in settings.stages:
             yield keys, f"stage {number} is not one of --stages"
-        elif number in finished:
+        elif number not in numbers:
             yield keys, f"{settings.run.start} has finished stage {number}"
-    trained = {number: stage for number, stage in settings.stages.items() if number not in finished}
+    trained = {number: settings.stages[number] for number in numbers}
     for number, stage in trained.items():
         if stage.smallest_crop < 1 and not stage.trained_blocks:
             yield {f"stage{number}.smallest_crop"}, f"stage {number} trains no blocks of the encoder"
