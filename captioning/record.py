@@ -89,7 +89,7 @@ class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
         datasets: what it learned from.
         stages: of its training; each says what was run.
         min_frequency: how often a word had to occur in the train captions.
-        mean_of: the stages whose weights it is the mean of, if it is one.
+        mean_of, mean_share: the two stages whose weights it is the mean of, if it is one, and the share of the later.
         dataset, scores: of older records, which know one data set; they are read as the only one of `datasets`. What
             older records say once of all stages (`command`, `seed`, `versions`) is read as said of each.
     """
@@ -98,6 +98,7 @@ class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
     stages: Annotated[list[StageRecord], Meta(max_length=20)] = []
     min_frequency: Integer | None = None
     mean_of: Annotated[list[str], Meta(max_length=20)] = []
+    mean_share: Number = 0.5
     dataset: DataSetRecord | None = None
     scores: Annotated[dict[Name, Annotated[list[Score], Meta(max_length=20)]], Meta(max_length=MOST_NAMES)] = {}
 

@@ -97,6 +97,7 @@ def test_karpathy_restval_counts_as_train_and_filepath_is_a_folder(tmp_path):
     ]
     write_karpathy(tmp_path, images, "dataset_coco.json")
     dataset = read_dataset(tmp_path)
+    assert (dataset.name, dataset.key) == ("COCO", "coco")
     assert names(dataset) == {"train": ["one.jpg", "two.jpg"], "dev": ["three.jpg"], "test": ["four.jpg"]}
     assert [example.captions for example in dataset.split("train")] == [("A dog, running.", "Two."), ("a red bus",)]
 

@@ -19,6 +19,8 @@ from captioning.errors import DatasetError, shown
 SPLITS = ("train", "dev", "test")
 # Of photos without a split, those that dev and test get each.
 HELD_OUT = 8
+# What the data sets are called whose splits Karpathy published, by the names of their files.
+KARPATHY_NAMES = {"dataset_flickr8k": "Flickr8k", "dataset_flickr30k": "Flickr30k", "dataset_coco": "COCO"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def read_karpathy(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
                 name = str(PurePath(image.get("filepath", ""), image["filename"]))
                 captions[name] = [(s.get("raw") or " ".join(s["tokens"])).strip() for s in image["sentences"]]
                 splits[SPLIT_NAMES[image["split"]]].append(name)
-        yield Listing(path.stem, captions, splits)
+        yield Listing(KARPATHY_NAMES.get(path.stem, path.stem), captions, splits)
 
 
 def read_coco(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:

@@ -17,16 +17,18 @@ from captioning.training.preflight import check_output
 from captioning.training.settings import RunSettings
 
 BEAM_SIZES = (1, 3, 5)
+# Of the last stage's weights in their means with those of the stage before.
+SHARES = (0.2, 0.35, 0.5)
 
 
 def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run: RunSettings) -> None:
     """Choose the checkpoint that scores best on the dev splits, and write it with its scores to the run's output.
 
-    As in training, the geometric mean of BLEU-4 and CIDEr is compared, over the data sets and the beam widths. The mean
-    of the last two stages' weights is a candidate too: the later one started from the earlier, and between the two lie
-    weights that have something of both (Wortsman et al., 2022, *Model soups*). The mean (`mean.safetensors`), a table
-    (`beam_scores.csv`) and plots (`beam_scores_….png`) go into the run's folder. The output has graphs, and its scores
-    are theirs.
+    As in training, the geometric mean of BLEU-4 and CIDEr is compared, over the data sets and the beam widths. Means of
+    the last two stages' weights are candidates too: the later one started from the earlier, and between the two lie
+    weights that have something of both (Wortsman et al., 2022, *Robust fine-tuning of zero-shot models*). The means
+    (`mean….safetensors`), a table (`beam_scores.csv`) and plots (`beam_scores_….png`) go into the run's folder. The
+    output has graphs, and its scores are theirs.
 
     Args:
         stages: a checkpoint for each, and the one that they started from if there was one.
@@ -37,7 +39,7 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
         CheckpointError: a checkpoint cannot be written, or another run has written one there meanwhile.
     """
     if len(stages) > 1:
-        stages = [*stages, _write_mean(stages[-2], stages[-1], run.folder / "mean.safetensors")]
+        stages = [*stages, *(_write_mean(*stages[-2:], share, run.folder) for share in SHARES)]
     on_dev = {path: [_score(path, dataset, "dev") for dataset in datasets] for path in stages}
     best = max(stages, key=lambda path: _mean_score(on_dev[path]))
     model, info = load_model(best)
@@ -98,14 +100,15 @@ def _table(described: Sequence[DataSetRecord]) -> list[dict]:
     ]
 
 
-def _write_mean(first: Path, second: Path, path: Path) -> Path:
-    """Write a checkpoint whose weights are the mean of two others'."""
-    (model, _), (other, info) = load_model(first), load_model(second)
+def _write_mean(earlier: Path, later: Path, share: float, folder: Path) -> Path:
+    """Write a checkpoint whose weights are the mean of two others', with this share of the later one's."""
+    (model, _), (other, info) = load_model(earlier), load_model(later)
     weights = other.state_dict()
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point():
-            weights[name].add_(tensor).div_(2)
-    info.training.mean_of = [first.stem, second.stem]
+            weights[name].lerp_(tensor, 1 - share)
+    info.training.mean_of, info.training.mean_share = [earlier.stem, later.stem], share
+    path = folder / f"mean{share}.safetensors"
     save_model(path, other, info.vocabulary, info.training)
     return path
 
