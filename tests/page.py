@@ -17,14 +17,14 @@ def captions_of(app: AppTest) -> list[str]:
 
 
 def text_of(app: AppTest) -> str:
-    """What is written on the page, without Markdown's escapes."""
+    """What is written on the page, without Markdown's escapes and marks."""
     written = [*app.markdown, *app.caption, *app.info, *app.warning, *app.title]
-    return " ".join(element.value for element in written).replace("\\", "")
+    return " ".join(element.value for element in written).replace("\\", "").replace("**", "")
 
 
 def errors(app: AppTest) -> list[str]:
     assert not app.exception
-    return [error.value.replace("\\", "") for error in app.error]
+    return [error.value.replace("\\", "").replace("**", "") for error in app.error]
 
 
 def upload(app: AppTest, name: str, data: bytes) -> AppTest:

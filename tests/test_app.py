@@ -20,6 +20,7 @@ from captioning.evaluation.metrics import bleu
 from captioning.model.model import load_model
 from captioning.page.gallery import sample_photos
 from captioning.page.server import load_first_page
+from captioning.page.views.compare import describe_widths
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
 from tests.helpers import make_kaggle, make_photos
@@ -226,15 +227,31 @@ def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, ph
     ]
 
 
-def test_the_comparison_has_every_beam_width(start, checkpoint_folder, captioner, first_photo):
-    app = start(view="compare")
+def test_the_comparison_has_each_caption_once_with_the_widths_that_find_it(start, checkpoint_folder, captioner, photos):
+    app = start(view="compare", photo="Noodles")
     assert errors(app) == []
-    [table] = app.table
-    assert list(table.value["Beam width"]) == [str(width) for width in range(1, 11)]
-    for width in (1, 4, 10):
-        expected = captioner(first_photo, SearchOptions(beam_size=width))
-        assert table.value["Caption"][width - 1] == expected.text
-    assert "no other checkpoint" in text_of(app)
+    photo = photos / "bowl-of-noodles.jpg"
+    captions = [captioner(photo, SearchOptions(beam_size=width)).text for width in range(1, 11)]
+    opening = [button for button in app.button if button.key.startswith("open ")]
+    assert len(opening) == len(set(captions)) > 1
+    assert opening[0].label.startswith("Width")
+    text, marked = text_of(app), " ".join(element.value for element in app.markdown)
+    for caption in captions:
+        assert caption in text
+        for word in set(caption.split()) - set(captions[0].split()):
+            assert f"**{word}**" in marked
+    assert "no other checkpoint" in text
+    width = captions.index(captions[-1]) + 1
+    app.button(key=f"open {width}").click().run()
+    assert (app.session_state.beam_size, captions_of(app)) == (width, [captions[-1]])
+
+
+@pytest.mark.parametrize(
+    ("widths", "said"),
+    [([1], "Width 1"), ([2, 3, 4], "Widths 2 to 4"), ([1, 3, 4, 7], "Widths 1, 3 to 4, 7")],
+)
+def test_beam_widths_in_words(widths, said):
+    assert describe_widths(widths) == said
 
 
 def test_two_checkpoints_stand_side_by_side(start, checkpoint_folder, captioner, first_photo):
@@ -275,6 +292,10 @@ def test_truth_shows_the_references_and_the_caveat(start, captioner, flickr8k):
     assert "says little" in text
     caption = captioner(example.photo).text
     assert caption in text
+    # Marked is what both say, and nothing else.
+    marked = set(re.findall(r"\*\*(\w+)", " ".join(element.value for element in app.markdown)))
+    theirs = set(tokenize(" ".join(example.captions)))
+    assert {word.lower() for word in marked} == theirs & set(caption.split())
     expected = bleu([caption.split()], [[tokenize(reference) for reference in example.captions]])
     assert {metric.label: metric.value for metric in app.metric} == {
         f"BLEU-{n}": f"{score:.1f}" for n, score in enumerate(expected, start=1)

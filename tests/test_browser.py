@@ -441,9 +441,16 @@ def test_the_tree_of_the_search_shows_the_caption_as_its_winner(page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_a_caption_of_the_comparison_is_opened_with_a_click(page):
+    page.get_by_role("radio", name="Compare").click()
+    page.get_by_role("button", name=re.compile("^Widths? 1")).click()
+    expect(page.locator(".sentence .word").first).to_be_visible()
+    expect(page.get_by_role("slider", name="Beam width")).to_have_value("1")
+
+
 def test_compare_and_model_show_their_tables_and_curves(page):
     page.get_by_role("radio", name="Compare").click()
-    expect(page.get_by_role("table").get_by_role("row")).to_have_count(11)
+    expect(page.get_by_role("heading", name="Beam widths 1 to 10")).to_be_visible()
     page.get_by_role("radio", name="Model").click()
     expect(page.get_by_role("heading", name="What it is bad at")).to_be_visible()
     expect(page.get_by_text("Vocabulary")).to_be_visible()
@@ -455,7 +462,10 @@ def test_truth_shows_what_people_wrote(page, server, flickr8k):
     page.goto(f"{server.url}/?split=test&view=truth")
     expect(page.get_by_role("heading", name="People wrote")).to_be_visible()
     expect(page.get_by_role("listitem")).to_have_count(5)
+    expect(page.get_by_text("BLEU of one sentence says little")).to_be_hidden()
+    page.get_by_text("BLEU-4 of this one caption").click()
     expect(page.get_by_text("BLEU of one sentence says little")).to_be_visible()
+    expect(page.locator("img")).to_have_count(2)
     # A picture that had to be asked for could be gone by then.
     pictures = page.locator("img").evaluate_all("images => images.map((image) => image.src.slice(0, 11))")
     assert pictures == ["data:image/"] * 2

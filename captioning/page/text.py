@@ -1,6 +1,7 @@
 """Text that several regions of the page show."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -18,6 +19,12 @@ BLEU = "BLEU-n: how many sequences of up to n words the captions share with thos
 def as_markdown(text: str) -> str:
     """The text on one line, escaped so that Markdown takes none of it for markup, an address or a picture."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(" ".join(text.split())))
+
+
+def with_marks(words: Sequence[str], marked: Iterable[bool]) -> str:
+    """Words as Markdown, some marked; `page.css` draws the marks below a container whose key begins with `marked`."""
+    shown = map(as_markdown, words)
+    return " ".join(f"**{word}**" if mark else word for word, mark in zip(shown, marked, strict=True))
 
 
 def show_error(error: CaptioningError) -> None:

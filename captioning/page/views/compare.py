@@ -1,6 +1,6 @@
 """The comparison: the photo at every beam width, and two checkpoints side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -10,17 +10,15 @@ from captioning.files import FileFingerprint
 from captioning.page.cache import describe, load_player_data
 from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
 from captioning.page.player import show_player
-from captioning.page.text import LOG_PROBABILITY, as_markdown, show_training_note
+from captioning.page.text import LOG_PROBABILITY, show_training_note, with_marks
 from captioning.visualize.player.data import CaptionPane
-from captioning.visualize.screen import number
+from captioning.visualize.screen import new_words, number
 
 
 def show_comparison(checkpoint: FileFingerprint, photo: Photo) -> None:
     """The photo at every beam width, and two checkpoints side by side."""
     show_training_note(checkpoint)
-    st.markdown("#### Beam widths", help=f"{LOG_PROBABILITY} The time is that of the search alone.")
-    captions = {width: describe(checkpoint, photo, width) for width in BEAM_SIZES}
-    st.table(width_rows(captions), hide_index=True)
+    show_widths({width: describe(checkpoint, photo, width) for width in BEAM_SIZES})
     st.markdown("#### Checkpoints")
     others = {name: path for name, path in offered_checkpoints().items() if path != checkpoint.path}
     if not others:
@@ -43,14 +41,42 @@ def compare_checkpoints(photo: Photo, *checkpoints: FileFingerprint) -> None:
     show_player("checkpoints", load_player_data(photo, panes))
 
 
-def width_rows(captions: Mapping[int, Caption]) -> list[dict]:
-    """The captions that different beam widths found; the text is Markdown."""
-    return [
-        {
-            "Beam width": str(width),
-            "Caption": as_markdown(caption.text),
-            "Log-probability": number(caption.log_probability),
-            "Search": f"{caption.seconds.search * 1000:.0f} ms",
-        }
-        for width, caption in captions.items()
-    ]
+def show_widths(captions: Mapping[int, Caption]) -> None:
+    """Each caption once, with the beam widths that find it, and marks at what the first has not; a click opens one."""
+    found: dict[str, list[int]] = {}
+    for width, caption in captions.items():
+        found.setdefault(caption.text, []).append(width)
+    first, *others = found
+    count = f"{len(found)} captions; words that the first has not are marked" if others else "one caption"
+    st.markdown(
+        f"#### Beam widths {BEAM_SIZES[0]} to {BEAM_SIZES[-1]}: {count}",
+        help=f"{LOG_PROBABILITY} The time is that of the search alone.",
+    )
+    with st.container(key="marked widths"):
+        for text, widths in found.items():
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(describe_widths(widths), key=f"open {widths[0]}", help="Step through it",
+                          on_click=open_width, args=[widths[0]])  # fmt: skip
+                words = text.split()
+                st.markdown(with_marks(words, new_words(words, first.split())), width="content")
+                times = [round(captions[width].seconds.search * 1000) for width in widths]
+                fastest, slowest = min(times), max(times)
+                took = f"{fastest} to {slowest} ms" if fastest < slowest else f"{fastest} ms"
+                likelihood = number(captions[widths[0]].log_probability)
+                st.caption(f"log-probability {likelihood} · {took}", width="content")
+
+
+def describe_widths(widths: Sequence[int]) -> str:
+    """Beam widths as words: `Width 1`, `Widths 2 to 5, 7`."""
+    ranges = []
+    for width in widths:
+        if ranges and width == ranges[-1][-1] + 1:
+            ranges[-1].append(width)
+        else:
+            ranges.append([width])
+    shown = ", ".join(f"{each[0]} to {each[-1]}" if len(each) > 1 else str(each[0]) for each in ranges)
+    return f"Width{'s' if len(widths) > 1 else ''} {shown}"
+
+
+def open_width(width: int) -> None:
+    st.session_state.beam_size, st.session_state.view = width, "step"
