@@ -3,9 +3,9 @@
 python -m benchmarks.soak [--people N] [--seconds S]
 
 Browsers step through captions, change the beam width, also several times before the page has followed, choose and
-upload photos, upload what is none, look at other views, have the model say another word, download several files at
-once, and close in the middle of it all, when another comes. Every caption on a page is compared with the one that the
-model gives for that photo and width alone.
+upload photos, upload a file that is not a photo, look at other views, have the model say another word, download several
+files at once, and close in the middle of it all, when another comes. Every caption on a page is compared with the one
+that the model gives for that photo and width alone.
 Resident memory is that of the server's process.
 """
 

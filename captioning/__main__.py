@@ -19,8 +19,8 @@ from captioning.inference.options import SearchOptions
 from captioning.settings import declared
 
 MAX_WORKERS = 1000
-# Objects after which Python looks for garbage. Imports make half a million that are none; to look through them after
-# every 700, as is usual, takes a tenth of the command that captions one photo.
+# Python looks for garbage after this many new objects. Imports make half a million that are not garbage; looking
+# through them after every 700, as is the default, takes a tenth of the time of captioning one photo.
 OBJECTS_A_COLLECTION = 100_000
 
 
@@ -49,7 +49,7 @@ def worker_count(text: str) -> int:
     """A number of workers given on the command line."""
     if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of workers: give a whole number from 1 to {MAX_WORKERS}"
+            f"{text!r} is not a number of workers: give a whole number from 1 to {MAX_WORKERS}"
         )
     return int(text)
 
@@ -263,7 +263,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     if find_spec("torch") is None:
         raise CaptioningError("import needs PyTorch, which is not installed: pip install -r requirements-train.txt.")
     if arguments.output.suffix != ".safetensors" or is_no_file(arguments.output):
-        raise CaptioningError(f"{arguments.output} is no name of a checkpoint: name a .safetensors with --output.")
+        raise CaptioningError(f"{arguments.output} is not the name of a checkpoint: name a .safetensors with --output.")
     # Here, so that nobody else waits for PyTorch.
     from captioning.model.model import save_model
     from captioning.model.tutorial import import_tutorial

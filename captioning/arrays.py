@@ -44,7 +44,7 @@ def to_image(array: np.ndarray, name: str) -> Image.Image:
         array = array / 257
     elif array.dtype.kind == "f":
         least, most = array.min(), array.max()
-        # Not the other way round, for numbers that are none are neither.
+        # Not the other way round: comparing with NaN is false.
         if not (least >= 0 and most <= 255):
             raise ImageError(f"{name} has values from {least:.4g} to {most:.4g}: scale them to 0 to 1, or to 0 to 255.")
         array = array * (255.0 if most <= 1 else 1.0)

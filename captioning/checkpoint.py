@@ -209,7 +209,7 @@ def _check_graph_names(names: Iterable[str]) -> None:
     for name in names:
         match = GRAPH_TENSOR.fullmatch(name)
         if not match:
-            raise ValueError(f"{shown(name)} is no tensor of a graph")
+            raise ValueError(f"{shown(name)} is not a tensor of a graph")
         precision, structure, graph, number = match.groups()
         if structure:
             structures.add((precision, structure))
@@ -239,7 +239,7 @@ def _describe(fingerprint: FileFingerprint, metadata: dict, tensors: dict[str, S
 
 
 def damaged(path: Path, reason: str) -> CheckpointError:
-    """What to say of a file that is no checkpoint, with the reason."""
+    """What to say of a file that is not a checkpoint, with the reason."""
     return CheckpointError(
         f"{shown(path.name)} is not a usable checkpoint, {reason}: choose another, or copy it again."
     )

@@ -13,7 +13,7 @@ class ImageError(CaptioningError):
 
 
 class CheckpointError(CaptioningError):
-    """A checkpoint, or the ImageNet weights of an encoder, that cannot be had or is not sound."""
+    """A checkpoint, or the ImageNet weights of an encoder, that cannot be loaded or is not sound."""
 
 
 class DatasetError(CaptioningError):

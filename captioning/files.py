@@ -39,7 +39,7 @@ def file_fingerprint(path: Path) -> FileFingerprint:
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise FileNotFoundError(f"{path} is no file")
+        raise FileNotFoundError(f"{path} is not a file")
     return FileFingerprint(path, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
@@ -65,7 +65,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def lock(file: BinaryIO) -> bool:
-    """Whether no other process has locked this file; it is this one's then, until it is closed or the process ends."""
+    """Whether no other process has locked this file; if so, this one has it until it is closed or the process ends."""
     return lock_descriptor(file.fileno(), blocking=False)
 
 
@@ -118,7 +118,7 @@ def write_whole(path: Path, data: bytes) -> None:
         CaptioningError: it cannot be written there.
     """
     if not path.name or is_no_file(path):
-        raise CaptioningError(f"{path} is no file: name another.")
+        raise CaptioningError(f"{path} is not a file: name another.")
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(data)

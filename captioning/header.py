@@ -49,7 +49,7 @@ def read_header(file: BinaryIO, file_size: int) -> tuple[dict, dict[str, StoredT
         file_size: bytes of the whole file.
 
     Raises:
-        ValueError: it is none, or does not agree with itself or with the file's size; the message is a clause.
+        ValueError: it is not a header, or does not agree with itself or with the file's size; the message is a clause.
         AttributeError, LookupError, RecursionError, TypeError: it is JSON of another shape.
     """
     length = int.from_bytes(file.read(8), "little")
@@ -58,7 +58,7 @@ def read_header(file: BinaryIO, file_size: int) -> tuple[dict, dict[str, StoredT
     header = json.loads(file.read(length).decode(), object_pairs_hook=_named_once)
     metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict):
-        raise ValueError("its metadata are no dictionary")
+        raise ValueError("its metadata is not a dictionary")
     tensors = {name: _stored_tensor(name, entry, 8 + length, file_size) for name, entry in header.items()}
     places = sorted((tensor.start, tensor.count * TYPES[tensor.type].itemsize) for tensor in tensors.values())
     end = 8 + length
@@ -85,7 +85,7 @@ def _stored_tensor(name: str, entry: dict, first: int, size: int) -> StoredTenso
     if len(shape) > MAX_DIMENSIONS:
         raise ValueError(f"{shown(name)} has {len(shape):,} dimensions")
     if not all(type(number) is int and 0 <= number <= size for number in (*shape, start, end)):
-        raise ValueError(f"{shown(name)} has a shape or place that is none")
+        raise ValueError(f"{shown(name)} has an invalid shape or place")
     tensor = StoredTensor(kind, shape, first + start)
     if end - start != tensor.count * TYPES[kind].itemsize:
         raise ValueError(f"{shown(name)} has another size than its shape")

@@ -1,6 +1,6 @@
 """Checkpoints as repositories of the Hugging Face Hub: on the Hub, or as folders of the same files.
 
-A repository holds the checkpoint as `model.safetensors`, its `ModelConfig` as `config.json`, for who looks at it, and
+A repository holds the checkpoint as `model.safetensors`, its `ModelConfig` as `config.json`, for readers, and
 its card as `README.md`, with the metadata that the Hub reads on top.
 """
 

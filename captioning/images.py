@@ -92,7 +92,7 @@ def open_image(source: PhotoSource, called: str | None = None) -> Image.Image:
     if len(data) > MAX_BYTES:
         raise ImageError(f"{name} is larger than {MAX_BYTES // 2**20} MB: save it smaller and try again.")
     if too_many_blocks(data):
-        raise ImageError(f"{name} is cut into too many blocks to be read: save it anew and try again.")
+        raise ImageError(f"{name} is cut into too many blocks to be read: save it again from an image program.")
     with _one_sentence_errors(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         return _upright_within_limits(name, image, ours=True)
 
@@ -124,7 +124,7 @@ def _read(source: Any, called: str | None) -> tuple[str, bytes]:
 
 
 def _kind(source: Any) -> str:
-    """The type of what is no photo, and the shape of what is an array."""
+    """The type of what is not a photo, and the shape of what is an array."""
     kind, shape = type(source), getattr(source, "shape", None)
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     return shown(name if shape is None else f"{name} of shape {tuple(shape)} and type {source.dtype}")
@@ -133,7 +133,7 @@ def _kind(source: Any) -> str:
 def _read_file(source: str | os.PathLike, called: str | None) -> tuple[str, bytes]:
     place = shown(called or source)
     if isinstance(source, str) and _ADDRESS.match(source):
-        raise ImageError(f"{place} is an address and no file: download the photo and name its file.")
+        raise ImageError(f"{place} is an address, not a file: download the photo and name its file.")
     path = Path(source)
     try:
         with path.open("rb") as file:

@@ -58,7 +58,7 @@ def tokenize(text: str, tokenizer: str = TOKENIZER) -> list[str]:
     text = unicodedata.normalize("NFC", text.lower()).translate(_WORD_CHARACTERS)
     if tokenizer != FIRST_TOKENIZER and not text.isascii():
         text = _CHARACTER.sub(r" \g<0> ", text)
-    # Marks alone, such as the one after a heart that asks for its emoji, are no word.
+    # Marks alone, such as the one after a heart that asks for its emoji, are not a word.
     return [word for word in text.split() if any(map(str.isalnum, word))]
 
 
@@ -70,8 +70,8 @@ class Vocabulary:
         tokenizer: one of TOKENIZERS, by which captions were split into these words.
 
     Raises:
-        ValueError: the list does not begin with the special tokens, or a word occurs twice, is no string, or is none
-            that can be printed between two spaces; or there is no such tokenizer.
+        ValueError: the list does not begin with the special tokens, or a word occurs twice, is not a string, or
+            cannot be printed between two spaces; or there is no such tokenizer.
     """
 
     def __init__(self, words: Sequence[str], tokenizer: str = TOKENIZER):

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 def player_data(app: AppTest) -> dict:
     """What the player on the page shows."""
     [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
-    [data] = json.loads(player.proto.json)
+    data, _ = json.loads(player.proto.json)
     return data
 
 
@@ -25,6 +25,14 @@ def text_of(app: AppTest) -> str:
 def errors(app: AppTest) -> list[str]:
     assert not app.exception
     return [error.value.replace("\\", "").replace("**", "") for error in app.error]
+
+
+def report(app: AppTest, name: str, **details: object) -> AppTest:
+    """Have a component of the page report an event, as `events.js` does."""
+    channel = app.session_state["channel"]
+    event = {"name": name, "number": channel.applied + 1, "session": channel.session, **details}
+    app.session_state["events"] = {"events": [event]}
+    return app.run()
 
 
 def upload(app: AppTest, name: str, data: bytes) -> AppTest:

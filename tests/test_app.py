@@ -24,7 +24,7 @@ from captioning.page.views.compare import describe_widths
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
 from tests.helpers import make_kaggle, make_photos
-from tests.page import captions_of, errors, player_data, text_of, upload
+from tests.page import captions_of, errors, player_data, report, text_of, upload
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_an_address_that_did_not_come_to_the_browser_is_written_again(start):
         ("split", "train"),
     ],
 )
-def test_an_address_that_asks_for_what_is_not_there_gets_the_default_and_a_notice(start, name, value):
+def test_an_address_with_an_unknown_value_gets_the_default_and_a_notice(start, name, value):
     app = start(**{name: value})
     assert errors(app) == []
     [notice] = [warning.value.replace("\\", "") for warning in app.warning]
@@ -160,7 +160,7 @@ def test_an_address_that_asks_for_what_is_not_there_gets_the_default_and_a_notic
     assert app.query_params.get(name) != value
 
 
-def test_a_notice_is_gone_once_something_is_chosen(start):
+def test_a_notice_disappears_once_something_is_chosen(start):
     app = start(photo="nowhere")
     assert len(app.warning) == 1
     app.slider(key="beam_size").set_value(2).run()
@@ -173,11 +173,56 @@ def test_no_words_in_the_address_are_nothing_to_say(start):
     assert len(captions_of(app)) == 1
 
 
-def test_words_in_the_address_that_the_model_has_not_are_told_in_one_sentence(start):
+def test_unknown_words_in_the_address_are_reported_in_one_sentence(start):
     app = start(say="zyzzyva <img src=x>")
     [message] = errors(app)
     assert message.endswith(".")
     assert len(captions_of(app)) == 1
+
+
+# Events of the page's own components
+
+
+def test_an_event_is_applied_once_though_the_browser_sends_it_again(start):
+    app = start()
+    titles = list(sample_photos())
+    report(app, "turn", by=1)
+    assert player_data(app)["title"] == titles[1]
+    for _ in range(2):
+        app.run()
+        assert player_data(app)["title"] == titles[1]
+
+
+def test_an_event_of_a_session_that_was_lost_is_not_applied(start):
+    app = start()
+    report(app, "turn", by=1, session="another")
+    assert player_data(app)["title"] == next(iter(sample_photos()))
+
+
+def test_a_widget_that_was_set_is_set_again_if_the_browser_has_not_heard_of_it(start):
+    app = start()
+    first, second, third, *_ = sample_photos()
+    report(app, "turn", by=1)
+    # What a browser sends if it heard of nothing that the last run sent.
+    app.query_params["photo"] = first
+    app.button_group(key="photo").set_value(first).run()
+    assert player_data(app)["title"] == second
+    # And what it sends if it did.
+    app.button_group(key="photo").set_value(first).run()
+    assert player_data(app)["title"] == first
+    report(app, "turn", by=1)
+    app.query_params["photo"] = first
+    app.button_group(key="photo").set_value(third).run()
+    assert player_data(app)["title"] == third
+
+
+def test_a_word_of_another_photos_caption_is_not_said(start):
+    app = start()
+    about = app.session_state["shown"]
+    report(app, "say", words=["a", "cat"], about="another photo")
+    assert len(captions_of(app)) == 1
+    report(app, "say", words=["a", "cat"], about=about)
+    assert captions_of(app)[1].startswith("a cat")
 
 
 # What if
@@ -194,7 +239,7 @@ def test_what_if_stands_beside_the_caption_and_undo_goes_back(start, captioner, 
     one, two = player_data(app)["captions"]
     assert all(re.fullmatch(r"log-probability −\d+\.\d\d", caption["note"]) for caption in (one, two))
     assert [step["word"] for step in two["steps"] if step["forced"]] == ["dog"]
-    app.button(key="undo").click().run()
+    report(app, "undo", left=0)
     assert captions_of(app) == [plain]
     assert "say" not in app.query_params
 
@@ -262,7 +307,7 @@ def test_two_checkpoints_stand_side_by_side(start, checkpoint_folder, captioner,
     assert set(captions_of(app)) == {captioner(first_photo).text}
 
 
-def test_the_model_page_tells_what_the_checkpoint_records(start, captioner):
+def test_the_model_page_shows_what_the_checkpoint_records(start, captioner):
     app = start(view="model")
     assert errors(app) == []
     text = text_of(app)
@@ -312,7 +357,7 @@ def test_a_data_set_can_be_browsed_and_searched(start, flickr8k):
     assert 0 < len(found) < 200
     captions = {example.photo.name: " ".join(example.captions).lower() for example in dataset.split("dev")}
     assert all("frisbee" in captions[name] and "dog" in captions[name] for name in found)
-    app.button(key="random").click().run()
+    report(app, "random")
     assert errors(app) == []
     assert player_data(app)["title"] in found
     assert app.query_params["photo"] == player_data(app)["title"]
@@ -328,7 +373,7 @@ def test_several_data_sets_can_be_browsed(start, tmp_path):
     assert app.selectbox(key="photo").options == [*one, *(f"{name} (two)" for name in two)]
 
 
-def test_a_data_set_to_train_on_alone_is_told_in_one_sentence(start, tmp_path):
+def test_a_data_set_with_a_train_split_alone_is_reported_in_one_sentence(start, tmp_path):
     make_photos(tmp_path, ["a.png"])
     photo = {"filename": "a.png", "split": "train", "sentences": [{"raw": "a dog"}]}
     (tmp_path / "dataset_mine.json").write_text(json.dumps({"dataset": "mine", "images": [photo]}))
@@ -336,7 +381,7 @@ def test_a_data_set_to_train_on_alone_is_told_in_one_sentence(start, tmp_path):
     assert message.endswith("dev and test.")
 
 
-def test_a_data_set_that_is_none_is_told_in_one_sentence(start, tmp_path):
+def test_a_folder_without_a_data_set_is_reported_in_one_sentence(start, tmp_path):
     [message] = errors(start("--data", tmp_path))
     assert message.endswith(".")
 
@@ -353,7 +398,7 @@ def test_a_data_set_that_is_none_is_told_in_one_sentence(start, tmp_path):
         ("**bold** <b>.jpg", lambda photos: b"no photo at all"),
     ],
 )
-def test_a_bad_upload_is_told_in_one_sentence(start, photos, name, make):
+def test_a_bad_upload_is_reported_in_one_sentence(start, photos, name, make):
     [message] = errors(upload(start(), name, make(photos)))
     assert message.startswith(name)
     assert message.endswith(".")
@@ -366,7 +411,7 @@ def test_the_gallery_can_be_a_folder(start, tmp_path):
     assert app.selectbox(key="photo").options == sorted(f"{index}.png" for index in range(24))
 
 
-def test_a_folder_may_hold_what_is_no_photo(start, tmp_path):
+def test_a_folder_may_hold_other_files_than_photos(start, tmp_path):
     make_photos(tmp_path, ["a.png", ".hidden.png"])
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "a.png").read_bytes())
     os.mkfifo(tmp_path / "pipe.png")
@@ -376,7 +421,7 @@ def test_a_folder_may_hold_what_is_no_photo(start, tmp_path):
     assert [option.split()[-1] for option in app.button_group(key="photo").options] == ["a\\.png"]
 
 
-def test_a_photo_that_is_replaced_is_read_anew(start, tmp_path):
+def test_a_photo_that_is_replaced_is_read_again(start, tmp_path):
     make_photos(tmp_path, ["a.png"])
     app = start("--photos", tmp_path)
     before = player_data(app)["photo"]["url"], app.button_group(key="photo").options
@@ -413,13 +458,13 @@ def test_a_photo_of_the_gallery_that_cannot_be_read_leaves_the_others(start, tmp
     assert player_data(app)["title"] == "b.png"
 
 
-def test_a_wrong_folder_or_flag_is_told_in_one_sentence(start, tmp_path):
+def test_a_wrong_folder_or_flag_is_reported_in_one_sentence(start, tmp_path):
     for arguments in (["--photos", tmp_path], ["--photos", tmp_path / "nowhere"], ["--photo", "x", "--nonsense"]):
         [message] = errors(start(*arguments))
         assert message.endswith(".")
 
 
-def test_a_photo_that_vanishes_is_told_in_one_sentence(start, tmp_path):
+def test_a_photo_that_vanishes_is_reported_in_one_sentence(start, tmp_path):
     first, second = make_photos(tmp_path, ["a.png", "b.png"])
     app = start("--photos", tmp_path)
     second.unlink()
@@ -430,7 +475,7 @@ def test_a_photo_that_vanishes_is_told_in_one_sentence(start, tmp_path):
     assert message.endswith(".")
 
 
-def test_a_bad_checkpoint_is_told_and_the_good_one_still_works(start, checkpoint_folder):
+def test_a_bad_checkpoint_is_reported_and_the_good_one_still_works(start, checkpoint_folder):
     torch.save({}, checkpoint_folder / "pickle.safetensors")
     app = start()
     expected = captions_of(app)
@@ -444,7 +489,7 @@ def test_a_bad_checkpoint_is_told_and_the_good_one_still_works(start, checkpoint
     assert captions_of(app) == expected
 
 
-def test_no_checkpoint_at_all_is_told_in_one_sentence(start, checkpoint_folder):
+def test_a_missing_checkpoint_is_reported_in_one_sentence(start, checkpoint_folder):
     os.unlink(checkpoint_folder / "good.safetensors")
     [message] = errors(start())
     assert message.endswith(".")

@@ -179,7 +179,7 @@ def test_a_caption_can_be_made_to_begin_with_the_runner_up(captioner, photos):
 @pytest.mark.parametrize(
     "prefix", [["zyzzyva"], ["<unk>"], ["<end>"], ["a", "<pad>"], ["a", "a"], ["a", "dog"] * 16, ["a", "<end>", "a"]]
 )
-def test_words_that_a_caption_cannot_begin_with_are_told_in_one_sentence(captioner, photos, prefix):
+def test_words_that_a_caption_cannot_begin_with_are_reported_in_one_sentence(captioner, photos, prefix):
     encoded = captioner.encode([open_image(photos / "rocket.jpg")])
     with refused(PrefixError):
         captioner.describe(encoded, SearchOptions(beam_size=1), [prefix])

@@ -74,7 +74,7 @@ def bad_checkpoints(folder: Path, checkpoint: Path) -> list[Path]:
     return [pickle, cut, folder / "missing.safetensors", folder]
 
 
-def test_what_is_wrong_is_told_in_one_sentence(command, captioner, photos, tmp_path):
+def test_what_is_wrong_is_reported_in_one_sentence(command, captioner, photos, tmp_path):
     no_data = tmp_path / "no data"
     no_data.mkdir()
     calls = [("caption", bad) for bad in bad_photos(tmp_path, photos)]

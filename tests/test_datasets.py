@@ -128,7 +128,7 @@ def test_what_has_no_photo_or_no_caption_is_left_out_and_counted(published):
     dataset = read_dataset(published)
     assert names(dataset)["train"] == NAMES[:1]
     assert (dataset.without_photo, dataset.without_captions) == (2, 2)
-    assert "2 left out for want of a photo, 2 for want of a caption" in dataset.describe()
+    assert "left out: 2 without a photo, 2 without a caption" in dataset.describe()
 
 
 def test_an_empty_split_is_refused_only_when_asked_for(tmp_path):

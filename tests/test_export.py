@@ -136,7 +136,7 @@ def test_every_format_is_written_by_the_command_line_too(run_main, captioner, ph
     assert caption.text in (tmp_path / "out.html").read_text()
 
 
-def test_what_cannot_be_exported_is_told_in_one_sentence(run_main, photos, tmp_path):
+def test_what_cannot_be_exported_is_reported_in_one_sentence(run_main, photos, tmp_path):
     (tmp_path / "kept.gif").write_text("here before")
     photo = photos / "coffee.jpg"
     calls = [

@@ -118,7 +118,7 @@ def test_a_half_written_cache_is_finished(model, photos, tmp_path):
     assert np.load(place / "done.npy").all()
 
 
-def test_a_cache_killed_while_it_is_made_is_made_anew(model, photos, tmp_path):
+def test_a_cache_killed_while_it_is_made_is_made_again(model, photos, tmp_path):
     whole = np.array(cached_features(tmp_path / "cache", model, photos, mirror=False))
     (place,) = (tmp_path / "cache").iterdir()
     (place / "done.npy").unlink()
@@ -127,7 +127,7 @@ def test_a_cache_killed_while_it_is_made_is_made_anew(model, photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_is_gone_on_with(model, tmp_path):
+def test_a_run_that_is_killed_is_continued(model, tmp_path):
     photos = make_photos(tmp_path / "photos", [f"{number}.png" for number in range(200)])
     program = (
         "import sys, pathlib; from captioning.data.features import cached_features; "

@@ -291,7 +291,7 @@ def test_a_tensor_that_is_missing_or_has_another_shape_is_refused(forged, parts,
         assert not captions(path)
 
 
-def test_finite_weights_whose_numbers_overflow_are_told_when_they_do(forged, parts, photos):
+def test_finite_weights_whose_numbers_overflow_are_reported_when_they_do(forged, parts, photos):
     variances = next(name for name in parts[0] if name.endswith("running_var"))
     captioner = Captioner.from_checkpoint(forged({variances: -parts[0][variances]}), "cpu", "float32")
     with refused(CheckpointError, NAME, "not finite"):

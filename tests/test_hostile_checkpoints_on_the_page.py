@@ -56,7 +56,7 @@ def test_a_checkpoint_that_comes_and_goes_is_shown_or_missed(start, checkpoint_f
     assert captions_of(start(checkpoint="other"))
 
 
-def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_folder, captioner):
+def test_a_checkpoint_that_is_replaced_is_loaded_again_or_reported(start, checkpoint_folder, captioner):
     path, spare = checkpoint_folder / "good.safetensors", checkpoint_folder / "spare.safetensors"
     shutil.copy(path, spare)
     app = start()
@@ -78,7 +78,7 @@ def test_a_checkpoint_that_is_replaced_is_loaded_anew_or_told(start, checkpoint_
 
 
 @pytest.mark.parametrize("view", ["step", "search", "compare"])
-def test_weights_that_overflow_are_told_in_one_sentence(start, checkpoint_folder, view):
+def test_weights_that_overflow_are_reported_in_one_sentence(start, checkpoint_folder, view):
     path = INT8_CHECKPOINT
     scales = {
         name: torch.full_like(tensor, 3e38)
@@ -96,7 +96,7 @@ def test_weights_that_overflow_are_told_in_one_sentence(start, checkpoint_folder
         assert errors(app) == []
 
 
-def test_a_bad_checkpoint_beside_a_good_one_is_told(start, checkpoint_folder):
+def test_a_bad_checkpoint_beside_a_good_one_is_reported(start, checkpoint_folder):
     (checkpoint_folder / "bad.safetensors").write_bytes(b"no checkpoint")
     app = start(checkpoint="good", view="compare")
     [message] = errors(app)

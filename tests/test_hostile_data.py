@@ -82,7 +82,7 @@ def test_only_a_line_end_ends_a_line(tmp_path, character):
     assert captions_of(tmp_path / "published") == dict.fromkeys(NAMES[:3], (caption,))
 
 
-def test_a_quote_left_open_is_told_by_its_line_and_takes_no_captions_with_it(tmp_path):
+def test_a_quote_left_open_is_reported_with_its_line_and_loses_no_captions(tmp_path):
     lines = [f"{name},A dog ." for name in NAMES]
     write_kaggle(tmp_path, [*lines[:6], f'{NAMES[6]},"A dog .', *lines[7:]])
     with refused(DatasetError, "captions.txt", "Line 8"):
@@ -219,7 +219,7 @@ def listed(tmp_path) -> CaptionDataset:
 
 
 @pytest.mark.parametrize("blocks", [0, 2])
-def test_a_photo_that_vanishes_before_it_is_trained_on_is_told_by_its_name(listed, tmp_path, monkeypatch, blocks):
+def test_a_photo_that_vanishes_before_it_is_trained_on_is_reported_by_name(listed, tmp_path, monkeypatch, blocks):
     """Both where its features are cached and where the encoder is trained too."""
     # Without Java on the path METEOR is left out, which takes longer than all the rest.
     monkeypatch.setenv("PATH", "/nowhere")
@@ -235,7 +235,7 @@ def test_a_photo_that_vanishes_before_it_is_trained_on_is_told_by_its_name(liste
     assert len(read_info(run.output).training.datasets[0].scores["test"]) == 3
 
 
-def test_a_photo_that_vanishes_before_it_is_scored_is_told_by_its_name(listed, captioner):
+def test_a_photo_that_vanishes_before_it_is_scored_is_reported_by_name(listed, captioner):
     gone = listed.split("dev")[0].photo.name
     with refused(ImageError, gone):
         evaluate(captioner, listed.split("dev"), [1], SearchOptions())

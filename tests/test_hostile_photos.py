@@ -127,7 +127,7 @@ print("peak", (peak() - before) * 1024)
 
 
 @pytest.mark.parametrize("name", hostile_photos.NAMES)
-def test_a_name_from_anywhere_is_told_on_one_line(name, photos):
+def test_a_name_from_anywhere_is_shown_on_one_line(name, photos):
     assert is_photo((photos / "coffee.jpg").read_bytes(), name)
     assert not is_photo(b"no photo", name)
     with pytest.raises(ImageError) as caught:

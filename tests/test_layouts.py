@@ -243,10 +243,10 @@ def test_is_read_whole(tmp_path, files, photos, sizes):
     assert dataset.without_captions == 0
 
 
-@pytest.mark.parametrize(("files", "photos", "told"), REFUSED.values(), ids=REFUSED)
-def test_is_refused_with_the_reason(tmp_path, files, photos, told):
+@pytest.mark.parametrize(("files", "photos", "message"), REFUSED.values(), ids=REFUSED)
+def test_is_refused_with_the_reason(tmp_path, files, photos, message):
     lay_out(tmp_path, files, photos)
-    with refused(DatasetError, *told):
+    with refused(DatasetError, *message):
         read_dataset(tmp_path)
 
 

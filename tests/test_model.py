@@ -300,6 +300,6 @@ def test_weights_of_a_hub_that_cannot_be_reached_are_refused_at_the_first_try(tm
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, cwd=ROOT, env=os.environ | offline, capture_output=True, text=True)
     said = run.stdout + run.stderr
-    assert "CheckpointError: The ImageNet weights of resnet18 cannot be had (ConnectionError): connect to" in said
+    assert "CheckpointError: The ImageNet weights of resnet18 cannot be loaded (ConnectionError): connect to" in said
     # The hub's library says so of every further try.
     assert "retry" not in said.lower()

@@ -82,7 +82,7 @@ def test_what_a_file_sets_can_be_unset(tmp_path):
     assert not settings.stages[1].mirror
 
 
-def test_flags_of_before_the_tables_still_work():
+def test_flags_from_before_the_tables_still_work():
     flags = [
         "--epochs",
         "3",
@@ -104,7 +104,7 @@ def test_flags_of_before_the_tables_still_work():
     assert {stage.ema_decay for stage in (first, second, third)} == {0.5}
 
 
-def test_a_file_of_before_the_tables_is_refused_with_where_its_settings_belong(tmp_path):
+def test_a_file_from_before_the_tables_is_refused_with_where_its_settings_belong(tmp_path):
     old = write(tmp_path, 'encoder = "resnet50"', "epochs = 3", "stage2_epochs = 2", "averaging = 0.9", "seed = 1")
     with refused(
         CaptioningError,
@@ -124,7 +124,7 @@ def test_the_files_of_settings_are_read(config):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ('[stage1]\nschedule = "cosine"', "stage1.schedule must be one of constant, one-cycle"),
         ("[stage1]\nbatch_size = 2.5", "stage1.batch_size must be a whole number"),
@@ -153,11 +153,11 @@ def test_the_files_of_settings_are_read(config):
         ("epochs = = 3", "cannot be read as settings"),
     ],
 )
-def test_a_wrong_value_in_a_file_is_refused_in_one_sentence(tmp_path, run_main, line, told):
+def test_a_wrong_value_in_a_file_is_refused_in_one_sentence(tmp_path, run_main, line, message):
     code, _, error = run_main(train_command.main, *DATA, *write(tmp_path, line))
     assert code == 2
-    assert told in error
-    assert str(tmp_path / "settings.toml") in error or told.startswith(("samples", "mirror", "stages must have"))
+    assert message in error
+    assert str(tmp_path / "settings.toml") in error or message.startswith(("samples", "mirror", "stages must have"))
     assert error.endswith(".\n")
     assert error.count("\n") == 1
 

@@ -115,7 +115,7 @@ def test_refuses_a_list_that_is_no_vocabulary(words):
 
 
 @pytest.mark.parametrize("tokenizer", ["", None, [], "by-whim"])
-def test_refuses_a_tokenizer_that_is_none(tokenizer):
+def test_refuses_an_unknown_tokenizer(tokenizer):
     with pytest.raises(ValueError, match="tokenizer"):
         Vocabulary([*SPECIAL_TOKENS, "a"], tokenizer)
 

@@ -9,7 +9,7 @@ from captioning.errors import CaptioningError, shown
 from captioning.files import is_no_file
 from captioning.images import PHOTO_SUFFIXES
 
-# Line breaks and other control characters, and bytes of a name that are no UTF-8: a row is one line of text.
+# Line breaks and other control characters, and bytes of a name that are not UTF-8: a row is one line of text.
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

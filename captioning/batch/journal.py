@@ -37,7 +37,7 @@ class Journal:
 
     def __init__(self, path: Path, fingerprint: dict):
         if path.suffix.lower() not in FORMATS:
-            raise CaptioningError(f"{path} is no file for captions: let its name end with {', '.join(FORMATS)}.")
+            raise CaptioningError(f"{path} is not a file for captions: let its name end with {', '.join(FORMATS)}.")
         self.path, self._fingerprint = path, fingerprint
         self.partial = path.with_name(f"{path.name}.partial.jsonl")
         self._noted = path.with_name(f"{path.name}.run.json")
@@ -46,7 +46,7 @@ class Journal:
     def __enter__(self) -> "Journal":
         for path in (self.path, self.partial, self._noted):
             if is_no_file(path):
-                raise CaptioningError(f"{path} exists and is no file: name another file.")
+                raise CaptioningError(f"{path} exists and is not a file: name another file.")
         try:
             with ExitStack() as opened:
                 self._check_fingerprint(opened)
@@ -140,7 +140,7 @@ class Journal:
                 yield from read(file)
             except RowError as error:
                 raise CaptioningError(
-                    f"{path} has a line that is no caption ({error}): correct it, or name another file."
+                    f"{path} has a line that is not a caption ({error}): correct it, or name another file."
                 ) from None
 
     def _unknown(self) -> CaptioningError:

@@ -51,7 +51,7 @@ class Job:
         """What a row depends on besides its photo.
 
         Raises:
-            CheckpointError: there is no checkpoint, or none that is sound.
+            CheckpointError: the checkpoint is missing or not sound.
         """
         info = read_info(self.checkpoint)
         with info.path.open("rb") as file:

@@ -30,7 +30,7 @@ class Row:
 
 
 class RowError(Exception):
-    """Something in a file is no row; the message quotes it."""
+    """Something in a file is not a row; the message quotes it."""
 
 
 class Format(NamedTuple):

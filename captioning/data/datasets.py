@@ -15,8 +15,8 @@ from captioning.vocabulary import tokenize
 
 # How far below a data set's folder photos are looked for.
 DEEPEST = 4
-# Names of a folder without captions that are told.
-TOLD = 5
+# How many files of a folder without captions an error names.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class CaptionDataset:
     def describe(self) -> str:
         """One sentence: what was read and what was left out."""
         sizes = " / ".join(f"{size:,}" for size in self.sizes.values())
-        dropped = f"{self.without_photo} left out for want of a photo, {self.without_captions} for want of a caption"
+        dropped = f"left out: {self.without_photo} without a photo, {self.without_captions} without a caption"
         return f"{self.name}: {sizes} photos in {' / '.join(SPLITS)}; {dropped}."
 
     def split(self, name: str) -> list[Example]:
@@ -107,9 +107,9 @@ def _read_folder(folder: Path) -> CaptionDataset:
     if complaints:
         raise complaints[0]
     found = sorted(path.name for path in folder.iterdir())
-    told = ", ".join(map(shown, found[:TOLD])) + (f" and {len(found) - TOLD:,} more" if len(found) > TOLD else "")
+    names = ", ".join(map(shown, found[:NAMED])) + (f" and {len(found) - NAMED:,} more" if len(found) > NAMED else "")
     raise DatasetError(
-        f"{folder} holds no captions in a layout that is known, but {told or 'nothing'}: put a captions.csv with the "
+        f"{folder} holds no captions in a layout that is known, but {names or 'nothing'}: put a captions.csv with the "
         'columns image,caption beside the photos, or a metadata.jsonl with lines like {"file_name": "1.jpg", '
         '"text": "A dog."}; docs/DATA.md has the other layouts.'
     )
@@ -152,7 +152,8 @@ class Photos:
     def find(self, name: str) -> Path | None:
         """The file of a photo; of several of this name that which lies least deep."""
         parts = PurePath(name).parts
-        # What lies outside the folder is no photo of the data set, whoever lists it, nor is what no page can name.
+        # A photo outside the folder does not belong to the data set, even if it is listed; nor does one whose name cannot
+        # be shown.
         if not parts or PurePath(name).is_absolute() or ".." in parts or not name.isprintable():
             return None
         exact = self.folder / name

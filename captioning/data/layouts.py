@@ -45,7 +45,7 @@ class Layout:
     Attributes:
         name: whose it is.
         files: patterns of the files with its captions, below the data set's folder.
-        read: from that folder and such files to what may be the data set. There may be several of them: photos tell.
+        read: from that folder and such files to what may be the data set. Of several, the one with most photos is taken.
     """
 
     name: str
@@ -135,7 +135,7 @@ def read_file(file: Path) -> Iterator[Listing]:
     """What may be the data set of one file, which may have another name than in its layout.
 
     Raises:
-        DatasetError: it is no table, nor another file of a layout.
+        DatasetError: it is not a table, nor another file of a layout.
     """
     if file.suffix.lower() == ".json":
         with _told_as(file, "a JSON of COCO's or Karpathy's"):

@@ -115,7 +115,7 @@ def _lines(path: Path, delimiter: str) -> Iterator[list[str]]:
                     raise DatasetError(f"Line {number} of {path} does not end all its quotes: close them.")
                 yield row
     except csv.Error as error:
-        raise DatasetError(f"{path} is no CSV file ({error}): download it again.") from None
+        raise DatasetError(f"{path} is not a CSV file ({error}): download it again.") from None
 
 
 def _joined(path: Path, line: int, cells: list[str], columns: Columns, width: int, delimiter: str) -> list[str]:

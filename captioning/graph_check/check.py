@@ -104,7 +104,7 @@ def parse_graph(data: bytes) -> ModelProto:
     """The graph as it is, of bounded size.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a graph, or is too large.
     """
     if len(data) > MAX_BYTES:
         raise ValueError(f"it has {len(data):,} bytes")

@@ -97,7 +97,7 @@ class Captioner:
 
         Raises:
             ImageError: it cannot be read.
-            TypeError: it is nothing that a photo can be given as.
+            TypeError: it is of another type.
         """
         return self.describe(self.encode([open_image(photo)]), options)[0]
 
@@ -110,7 +110,7 @@ class Captioner:
             In the order of the photos, a caption for each, or why it cannot be read.
 
         Raises:
-            TypeError: one is nothing that a photo can be given as.
+            TypeError: one is of another type.
         """
         photos = iter(photos)
         while batch := [self._pixels_or_error(photo) for photo in islice(photos, BATCH_SIZE)]:

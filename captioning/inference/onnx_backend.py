@@ -85,7 +85,7 @@ def load_backend(info: CheckpointInfo, device: str, precision: str, threads: int
     """The graphs of a checkpoint in this precision; for device and threads see `open_session`.
 
     Raises:
-        CheckpointError: they are none that may be run, or ONNX Runtime cannot run them.
+        CheckpointError: they may not be run, or ONNX Runtime cannot run them.
     """
     sessions = []
     for structure, weights in read_graphs(info, precision):
@@ -100,7 +100,7 @@ def read_graphs(info: CheckpointInfo, precision: str) -> Iterator[tuple[bytes, d
     """Structure and weights of a checkpoint's graphs in this precision, one after the other.
 
     Raises:
-        CheckpointError: they are none that may be run, or the weights are not sound.
+        CheckpointError: they may not be run, or the weights are not sound.
     """
     words, embedded = len(info.vocabulary), info.matrix_shape("decoder.embedding.weight")[0]
     if words != embedded:

@@ -42,7 +42,7 @@ class ImageEncoder(nn.Module):
         channels: length of each feature vector, D.
 
     Raises:
-        CheckpointError: timm does not know the backbone, its weights cannot be had, or it gives no feature grid.
+        CheckpointError: timm does not know the backbone, its weights cannot be loaded, or it gives no feature grid.
     """
 
     _mean: torch.Tensor
@@ -154,7 +154,7 @@ def _create_backbone(name: str, pretrained: bool) -> nn.Module:
         raise CheckpointError(f"The backbone {shown(name)} gives no feature grid: choose another.") from None
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"The ImageNet weights of {shown(name)} cannot be had ({type(error).__name__}): connect to a network, "
+            f"The ImageNet weights of {shown(name)} cannot be loaded ({type(error).__name__}): connect to a network, "
             f"or choose an encoder that works offline: {', '.join(PACKAGED_WEIGHTS)}."
         ) from None
     if pretrained and packaged:

@@ -1,38 +1,57 @@
-"""The page's address: the part of its state that a link or a reload brings back."""
+"""The page's address: the part of its state that a link, a reload, or going back and forward brings back.
+
+Streamlit's own `bind="query-params"` is not used: it drops without a word what a widget cannot show, and leaves out
+whatever is the default, so that a link would change its meaning with the default.
+"""
 
 from collections.abc import Collection, Mapping
+from urllib.parse import parse_qsl
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from captioning import SearchOptions
 from captioning.errors import shown
+from captioning.page.events import choose
 from captioning.page.library import BEAM_SIZES, Library, offered_checkpoints
 from captioning.page.views import offered_views
 from captioning.visualize.attention import LOOKS
 
 
-def apply_address(library: Library) -> None:
-    """Set the page to its address when it is opened or the browser goes back; note what the page cannot show."""
-    state, asked = st.session_state, st.query_params.to_dict()
-    # Any other run may still bring the address from before the last control was moved.
-    run = get_script_run_ctx()
-    if "opened" in state and not (run and run.is_history_navigation):
-        state.notice = None
-        return
+def open_address(library: Library) -> None:
+    """Set the page to its address when it is opened."""
+    state = st.session_state
+    state.notice = None
+    if "opened" not in state:
+        follow_address(library, st.query_params.to_dict())
+        # At the end, for this run may be cut short before.
+        state.opened = True
+
+
+def go(event: dict, library: Library) -> None:
+    """Set the page to the address that somebody went back or forward to."""
+    asked = dict(parse_qsl(event["address"].removeprefix("?"), keep_blank_values=True))
+    # What stands behind the # is the player's; the page itself may be where it should.
+    if asked != page_address():
+        follow_address(library, asked)
+
+
+def follow_address(library: Library, asked: Mapping[str, str]) -> None:
+    """Set the page to an address; note what the page cannot show."""
+    state = st.session_state
     known, state.notice = read_address(asked, offers_of(library, asked.get("split")))
     # Going back to a photo of somebody's own, which no address names, must not take it away.
     if state.get("source") not in ("Upload", "Camera") or known.keys() & {"photo", "split"}:
-        state.source = "Data set" if known.get("split") or (library.datasets and "photo" not in known) else "Gallery"
-    state.update({name: known[name] for name in ("split", "photo", "checkpoint", "other", "view") if name in known})
-    state.beam_size = int(known.get("beam") or SearchOptions().beam_size)
+        in_dataset = known.get("split") or (library.datasets and "photo" not in known)
+        choose("source", "Data set" if in_dataset else "Gallery")
+    for name in ("split", "photo", "checkpoint", "other", "view"):
+        if name in known:
+            choose(name, known[name])
+    choose("beam_size", int(known.get("beam") or SearchOptions().beam_size))
+    choose("words", "")
     state.look = known.get("look", next(iter(LOOKS)))
     words = asked.get("say", "").split()[: SearchOptions().max_steps]
     state.said = [words] if words else []
-    state.words = ""
     state.shown = None
-    # At the end, for this run may be cut short before.
-    state.opened = True
 
 
 def offers_of(library: Library, split: str | None) -> dict[str, Collection[str]]:
@@ -67,19 +86,25 @@ def read_address(asked: Mapping[str, str], offers: Mapping[str, Collection[str]]
     return known, notice
 
 
-def write_address() -> None:
-    """Put into the address what somebody needs who is to see the same."""
+def page_address() -> dict[str, str]:
+    """What somebody needs who is to see the same."""
     state = st.session_state
     address = {}
     if state.source == "Data set":
         address["split"] = state.split
     if state.source in ("Gallery", "Data set") and state.get("photo"):
         address["photo"] = state.photo
-    address |= {"beam": str(state.beam_size), "checkpoint": state.checkpoint, "view": state.view}
-    if state.view == "compare" and state.get("other"):
+    address |= {"beam": str(state.beam_size), "checkpoint": state.get("checkpoint"), "view": state.get("view")}
+    if address["view"] == "compare" and state.get("other"):
         address["other"] = state.other
     address["look"] = state.look
     if state.said and "photo" in address:
         address["say"] = " ".join(state.said[-1])
-    # Also where it should be there already: the run that was to write it may have been cut short.
+    return address
+
+
+def write_address() -> None:
+    """Write it, even if it should be there already: the run that was to do so may have been cut short."""
+    address = page_address()
+    st.session_state.written = address
     st.query_params.from_dict(address)

@@ -1,21 +1,21 @@
 """Downloads: files with the caption in them, made when somebody asks for them.
 
 `st.download_button` forgets what makes its file when the page runs again, and a click meanwhile gets nothing. Here a
-file that was asked for is kept, and sent until the browser has it.
+click is an event, and the file that was asked for is kept, and sent until the browser has it.
 """
 
 import base64
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from uuid import uuid4
 
 import streamlit as st
 from streamlit.components.v2 import component
 
 from captioning.files import FileFingerprint
+from captioning.page.buttons import Button, show_buttons
 from captioning.page.library import Photo
 from captioning.visualize.export import FORMATS, Scene, file_name
 from captioning.visualize.player.data import CaptionPane
@@ -30,13 +30,13 @@ class Download:
     """A file of what was on the page when it was asked for; it is made once, when it is first needed.
 
     Attributes:
-        id: differs between two requests for the same file.
+        id: the number of the event that asked for it.
         scene: what it shows.
         suffix: its format, one of FORMATS.
         sent: when it was sent, in seconds of a monotonic clock, if no run of the page has begun since.
     """
 
-    id: str
+    id: int
     scene: Scene
     suffix: str
     sent: float | None = None
@@ -46,7 +46,7 @@ class Download:
         return self.sent is not None and time.monotonic() - self.sent > SECONDS_TO_ARRIVE
 
     @cached_property
-    def message(self) -> dict[str, str]:
+    def message(self) -> dict:
         """The file as `downloads.js` reads it."""
         content = base64.b64encode(FORMATS[self.suffix].make(self.scene)).decode()
         name, mime = file_name(self.scene, self.suffix), FORMATS[self.suffix].mime
@@ -57,16 +57,18 @@ def show_downloads(checkpoint: FileFingerprint, photo: Photo, panes: Sequence[Ca
     """A button for each format."""
     state = st.session_state
     credit = f"{checkpoint.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
-    scene = Scene(photo.title, photo.image, tuple(panes), state.look, credit.strip())
+    state.scene = Scene(photo.title, photo.image, tuple(panes), state.look, credit.strip())
     with st.popover("Download", icon=":material/download:", key="download"):
-        for suffix, kind in FORMATS.items():
-            file = Download(uuid4().hex, scene, suffix)
-            st.button(kind.name, key=f"download {suffix}", width="stretch", help=kind.help,
-                      on_click=request, args=[file])  # fmt: skip
+        show_buttons("formats", [
+            Button(kind.name, {"name": "download", "suffix": suffix}, kind.help) for suffix, kind in FORMATS.items()
+        ])  # fmt: skip
 
 
-def request(file: Download) -> None:
-    st.session_state.requested = [*st.session_state.requested, file]
+def request(event: dict) -> None:
+    """Ask for a file of what is on the page, with the look that was chosen last."""
+    state = st.session_state
+    file = Download(event["number"], replace(state.scene, look=state.look), event["suffix"])
+    state.requested = [*state.requested, file]
 
 
 def forget_arrived() -> None:

@@ -1,6 +1,7 @@
 """The outline of the page: a sidebar to choose in, and one of several views of the caption."""
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,15 +9,18 @@ import streamlit as st
 
 from captioning.errors import CaptioningError, DatasetError
 from captioning.files import FileFingerprint
-from captioning.page.address import apply_address, write_address
+from captioning.page.address import go, open_address, write_address
 from captioning.page.cache import load_dataset
-from captioning.page.downloads import forget_arrived, send_downloads
+from captioning.page.downloads import forget_arrived, request, send_downloads
+from captioning.page.events import forget_choices, new_events, open_channel, show_channel
 from captioning.page.gallery import folder_photos, sample_photos
 from captioning.page.library import Library, Photo
+from captioning.page.player import keep_look
 from captioning.page.process import set_up_process
-from captioning.page.sidebar import choose_beam_width, choose_checkpoint, choose_photo
+from captioning.page.sidebar import choose_any, choose_beam_width, choose_checkpoint, choose_photo, turn
 from captioning.page.text import as_markdown, show_error
 from captioning.page.views import VIEWS, offered_views
+from captioning.page.views.step_through import say_instead, undo
 
 TITLE = "Show, Attend and Tell"
 STYLE = Path(__file__).parent / "style"
@@ -28,9 +32,12 @@ def show_page() -> None:
     st.set_page_config(TITLE, page_icon=STYLE / "icon.png", layout="wide")
     st.html(STYLE / "page.css")
     try:
+        open_channel()
         forget_arrived()
         library = load_library()
-        apply_address(library)
+        open_address(library)
+        apply_events(library)
+        show_channel()
         with st.sidebar:
             photo = choose_photo(library)
             choose_beam_width()
@@ -49,6 +56,22 @@ def show_page() -> None:
         write_address()
     except CaptioningError as error:
         show_error(error)
+        forget_choices()
+
+
+def apply_events(library: Library) -> None:
+    """Do what somebody has asked for with the page's own components."""
+    actions = {
+        "say": say_instead,
+        "undo": undo,
+        "look": keep_look,
+        "turn": turn,
+        "random": choose_any,
+        "download": request,
+        "went": partial(go, library=library),
+    }
+    for event in new_events():
+        actions[event["name"]](event)
 
 
 class PageParser(ArgumentParser):
@@ -104,7 +127,8 @@ def choose_view(library: Library) -> str:
 
 def reset_what_if(checkpoint: FileFingerprint, photo: Photo) -> None:
     """Forget the words that the model was made to say when the photo or the model changes."""
-    state, shown = st.session_state, (checkpoint, photo.key)
+    # The player has it too, so that a word that is clicked late is known to be of another photo.
+    state, shown = st.session_state, str(hash((checkpoint, photo.key)))
     if state.shown not in (None, shown):
         state.said = []
     state.shown = shown

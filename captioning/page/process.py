@@ -8,7 +8,7 @@ from starlette.formparsers import MultiPartParser
 
 from captioning.images import MAX_BYTES
 from captioning.memory import give_back_blocks, share_one_heap
-from captioning.page.streamlit_losses import keep_clicks, keep_upload_addresses
+from captioning.page.streamlit_losses import keep_upload_addresses
 
 LARGE_BLOCK = 2**20
 # Starlette's exceptions when a page is closed amid an upload, and when it is while its socket is being read.
@@ -20,7 +20,6 @@ def set_up_process() -> None:
     """Prepare the process for many sessions; only the first call does anything."""
     # Streamlit's web server would write a larger upload to a disk while it arrives.
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
-    keep_clicks()
     keep_upload_addresses()
     logging.getLogger("uvicorn.error").addFilter(_is_failure)
     # Every run of a page is a thread of its own.

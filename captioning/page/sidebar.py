@@ -10,8 +10,10 @@ import streamlit as st
 from captioning.checkpoint import checkpoint_fingerprint, read_info
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
+from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
+from captioning.page.events import choose
 from captioning.page.gallery import sample_credit
 from captioning.page.library import BEAM_SIZES, Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.text import BLEU, as_markdown, show_error
@@ -88,8 +90,7 @@ def choose_from_dataset(library: Library) -> Photo:
         state.photo = found[0]
     state.titles = found
     st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo", persist_state="page")
-    st.button("A random photo", icon=":material/shuffle:", width="stretch", key="random",
-              on_click=choose_any, args=[found])  # fmt: skip
+    show_buttons("random", [Button("A random photo", {"name": "random"})])
     example = examples[state.photo]
     photo = load_photo(state.photo, example.photo, example.captions)
     # No wider, so that all of the bar is on a laptop's screen.
@@ -97,15 +98,15 @@ def choose_from_dataset(library: Library) -> Photo:
     return photo
 
 
-def choose_next_photo(by: int) -> None:
+def turn(event: dict) -> None:
     """Choose the photo that stands so many places after the current one; one of somebody's own has no next."""
     state = st.session_state
-    if state.source in ("Gallery", "Data set"):
-        state.photo = state.titles[(state.titles.index(state.photo) + by) % len(state.titles)]
+    if state.source in ("Gallery", "Data set") and state.photo in state.titles:
+        choose("photo", state.titles[(state.titles.index(state.photo) + event["by"]) % len(state.titles)])
 
 
-def choose_any(titles: list[str]) -> None:
-    st.session_state.photo = random.choice(titles)
+def choose_any(event: dict) -> None:
+    choose("photo", random.choice(st.session_state.titles))
 
 
 def provide_photo(source: str) -> Photo | None:

@@ -138,7 +138,7 @@ class KeepBest(Callback):
             save_model(self.path, task.scored_model, self.vocabulary, self.record)
 
 
-class Stopped(Exception):  # noqa: N818 (it is no error)
+class Stopped(Exception):  # noqa: N818 (it is not an error)
     """Training was asked to stop, and its state is saved."""
 
 

@@ -1,17 +1,15 @@
 """The step-through: the caption word by word, and what follows when the model is made to say another word."""
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from captioning import Caption, Captioner
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
+from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import describe, load_captioner, load_player_data
 from captioning.page.downloads import show_downloads
 from captioning.page.library import Photo
 from captioning.page.player import show_player
-from captioning.page.sidebar import choose_next_photo
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
 from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.screen import number, spoken
@@ -32,31 +30,17 @@ def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
         show_training_note(checkpoint)
         show_downloads(checkpoint, photo, panes)
     if state.said:
-        show_question(state.said[-1])
-    show_stage(load_player_data(photo, panes, what_if=True), panes)
+        show_question(state.said)
+    show_player("player", load_player_data(photo, panes, what_if=True))
     show_timing(plain, load_captioner(checkpoint))
 
 
-def show_stage(data: dict, panes: Sequence[CaptionPane]) -> None:
-    """The player, in which another word can be chosen."""
-
-    def say_instead() -> None:
-        state = st.session_state
-        # A click may come from a player that the page no longer has.
-        said = state.get("player", {}).get("said")
-        if said and said["data"] == data["id"]:
-            steps = panes[said["caption"]].caption.steps
-            words = [*(step.word for step in steps[: said["index"]]), said["word"]]
-            # A double click sends the word twice.
-            if state.said[-1:] != [words]:
-                state.said = [*state.said, words]
-
-    def turn() -> None:
-        by = st.session_state.get("player", {}).get("turned")
-        if by:
-            choose_next_photo(by)
-
-    show_player("player", data, on_said_change=say_instead, on_turned_change=turn)
+def say_instead(event: dict) -> None:
+    """Have the model begin with other words."""
+    state, words = st.session_state, event["words"]
+    # The player may still show another photo or model's caption; and a double click sends the words twice.
+    if event["about"] == state.shown and state.said[-1:] != [words]:
+        state.said = [*state.said, words]
 
 
 def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[CaptionPane]:
@@ -67,18 +51,19 @@ def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[CaptionPa
     ]
 
 
-def show_question(prefix: list[str]) -> None:
+def show_question(said: list[list[str]]) -> None:
     """What the model was made to say, and the way back."""
+    prefix = said[-1]
     words = " ".join(prefix[:-1])
     place = f"after “{words}”" if words else "at the beginning"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Undo", icon=":material/undo:", key="undo", on_click=undo)
+        show_buttons("undo", [Button("Undo", {"name": "undo", "left": len(said) - 1})], width="content")
         st.markdown(as_markdown(f"What if it said “{spoken(prefix[-1])}” {place}?"), help=LOG_PROBABILITY)
 
 
-def undo() -> None:
-    # The second of two quick clicks may come when nothing is left to undo.
-    st.session_state.said = st.session_state.said[:-1]
+def undo(event: dict) -> None:
+    """Take back what the model was made to say last; a double click takes back no more."""
+    st.session_state.said = st.session_state.said[: event["left"]]
 
 
 def show_timing(caption: Caption, captioner: Captioner) -> None:

@@ -2,7 +2,10 @@
 /*
  * The player as a Streamlit component. The word where somebody is stands behind the # of the address, which is the
  * browser's own: to step and to play asks the server for nothing, so that no run of the page falls together with
- * anything else that is done on it. Behind the # is also whether the page presents. The look is sent to the server, because downloads are drawn with it.
+ * anything else that is done on it. Behind the # is also whether the page presents.
+ *
+ * What the server needs to know is an event for the page's events.js: the look that was chosen, because downloads are
+ * drawn with it; a word to be said instead; and the next photo.
  */
 
 const players = new WeakMap();
@@ -11,9 +14,9 @@ const [opened] = performance.getEntriesByType("navigation");
 // Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
 const place = { photo: null, word: wordIn(opened.name) || 1, presenting: hashOf(opened.name).has("present") };
 
-export default function ({ data: [content], parentElement, setStateValue, setTriggerValue }) {
+export default function ({ data: [content, about], parentElement }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
-  mounted.send = { setStateValue, setTriggerValue };
+  Object.assign(mounted, { content, about });
   // Another caption of the same photo starts at the current word.
   const word = place.photo === null || place.photo === content.photo.url ? place.word : 1;
   place.photo = content.photo.url;
@@ -30,10 +33,12 @@ function mount(root) {
   const listening = new AbortController();
   const mounted = {};
   mounted.player = createPlayer(root, {
-    said: (what) => mounted.send.setTriggerValue("said", what),
-    // With the time, for the same look may be chosen again after somebody went back.
-    looked: (look) => mounted.send.setStateValue("look", [look, Date.now()]),
-    turned: (by) => mounted.send.setTriggerValue("turned", by),
+    said({ caption, index, word }) {
+      const before = mounted.content.captions[caption].steps.slice(0, index);
+      report({ name: "say", words: [...before.map((step) => step.word), word], about: mounted.about });
+    },
+    looked: (look) => report({ name: "look", look }),
+    turned: (by) => report({ name: "turn", by }),
     presented(on) {
       place.presenting = on;
       write();
@@ -47,7 +52,7 @@ function mount(root) {
   const follow = (event) => {
     const word = wordIn(window.location.href);
     if (word) mounted.player.moveTo(word);
-    // An address that the server writes may be of before the look was chosen.
+    // An address that the server writes may be older than the look.
     if (event.navigationType === "traverse") mounted.player.lookAs(lookOf(window.location.href));
     write();
   };
@@ -59,6 +64,10 @@ function mount(root) {
   };
   players.set(root, mounted);
   return mounted;
+}
+
+function report(event) {
+  window.dispatchEvent(new CustomEvent("captioning", { detail: event }));
 }
 
 function write() {
