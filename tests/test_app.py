@@ -258,8 +258,8 @@ def test_another_photo_forgets_what_if_and_another_width_does_not(start):
 def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, photos):
     app = start(view="search", beam="3", photo="Motorbike")
     assert errors(app) == []
-    [tree] = app.get("bidi_component")
-    [search] = json.loads(tree.proto.json)
+    [tree] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_tree"]
+    search, about = json.loads(tree.proto.json)
     steps = search["steps"]
     caption = captioner(photos / "motorcyclist-in-fog.jpg", SearchOptions(beam_size=3))
     won = [node["label"] for step in steps for node in step if node["fate"] == "won"]
@@ -270,6 +270,10 @@ def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, ph
     assert list(table.value["Length-normalised score"]) == [
         f"{found.score:.3f}".replace("-", "−") for found in caption.hypotheses
     ]
+    # A box that is chosen is what the model says next.
+    words = [steps[0][1]["word"]]
+    report(app, "say", words=words, about=about)
+    assert [step["word"] for step in player_data(app)["captions"][1]["steps"]][:1] == words
 
 
 def test_the_comparison_has_each_caption_once_with_the_widths_that_find_it(start, checkpoint_folder, captioner, photos):
@@ -277,9 +281,8 @@ def test_the_comparison_has_each_caption_once_with_the_widths_that_find_it(start
     assert errors(app) == []
     photo = photos / "bowl-of-noodles.jpg"
     captions = [captioner(photo, SearchOptions(beam_size=width)).text for width in range(1, 11)]
-    opening = [button for button in app.button if button.key.startswith("open ")]
-    assert len(opening) == len(set(captions)) > 1
-    assert opening[0].label.startswith("Width")
+    buttons = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_buttons"]
+    assert len(buttons) == len(set(captions)) > 1
     text, marked = text_of(app), " ".join(element.value for element in app.markdown)
     for caption in captions:
         assert caption in text
@@ -287,7 +290,7 @@ def test_the_comparison_has_each_caption_once_with_the_widths_that_find_it(start
             assert f"**{word}**" in marked
     assert "no other checkpoint" in text
     width = captions.index(captions[-1]) + 1
-    app.button(key=f"open {width}").click().run()
+    report(app, "open", width=width)
     assert (app.session_state.beam_size, captions_of(app)) == (width, [captions[-1]])
 
 

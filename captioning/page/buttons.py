@@ -25,7 +25,7 @@ class Button:
     help: str = ""
 
 
-def show_buttons(key: str, buttons: Sequence[Button], width: Literal["stretch", "content"] = "stretch") -> None:
+def show_buttons(key: str, buttons: Sequence[Button], width: Literal["stretch", "content"] | int = "stretch") -> None:
     """Show buttons below each other."""
     mount = component(
         "captioning_buttons",

@@ -20,6 +20,7 @@ from captioning.page.process import set_up_process
 from captioning.page.sidebar import choose_any, choose_beam_width, choose_checkpoint, choose_photo, turn
 from captioning.page.text import as_markdown, show_error
 from captioning.page.views import VIEWS, offered_views
+from captioning.page.views.compare import open_width
 from captioning.page.views.step_through import say_instead, undo
 
 TITLE = "Show, Attend and Tell"
@@ -64,6 +65,7 @@ def apply_events(library: Library) -> None:
     actions = {
         "say": say_instead,
         "undo": undo,
+        "open": open_width,
         "look": keep_look,
         "turn": turn,
         "random": choose_any,

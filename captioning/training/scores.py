@@ -39,7 +39,7 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
         CheckpointError: a checkpoint cannot be written, or another run has written one there meanwhile.
     """
     if len(stages) > 1:
-        stages = [*stages, *(_write_mean(*stages[-2:], share, run.folder) for share in SHARES)]
+        stages = [*stages, *(_write_mean(stages[-2], stages[-1], share, run.folder) for share in SHARES)]
     on_dev = {path: [_score(path, dataset, "dev") for dataset in datasets] for path in stages}
     best = max(stages, key=lambda path: _mean_score(on_dev[path]))
     model, info = load_model(best)

@@ -7,7 +7,9 @@ import streamlit as st
 from captioning import Caption
 from captioning.checkpoint import checkpoint_fingerprint
 from captioning.files import FileFingerprint
+from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import describe, load_player_data
+from captioning.page.events import choose
 from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, show_training_note, with_marks
@@ -55,8 +57,10 @@ def show_widths(captions: Mapping[int, Caption]) -> None:
     with st.container(key="marked widths"):
         for text, widths in found.items():
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.button(describe_widths(widths), key=f"open {widths[0]}", help="Step through it",
-                          on_click=open_width, args=[widths[0]])  # fmt: skip
+                event = {"name": "open", "width": widths[0]}
+                show_buttons(
+                    f"open {widths[0]}", [Button(describe_widths(widths), event, "Step through it")], width=150
+                )
                 words = text.split()
                 st.markdown(with_marks(words, new_words(words, first.split())), width="content")
                 times = [round(captions[width].seconds.search * 1000) for width in widths]
@@ -78,5 +82,7 @@ def describe_widths(widths: Sequence[int]) -> str:
     return f"Width{'s' if len(widths) > 1 else ''} {shown}"
 
 
-def open_width(width: int) -> None:
-    st.session_state.beam_size, st.session_state.view = width, "step"
+def open_width(event: dict) -> None:
+    """Step through the caption of a beam width."""
+    choose("beam_size", event["width"])
+    choose("view", "step")

@@ -8,6 +8,7 @@ from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import describe, load_captioner, load_player_data
 from captioning.page.downloads import show_downloads
+from captioning.page.events import choose
 from captioning.page.library import Photo
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
@@ -41,6 +42,7 @@ def say_instead(event: dict) -> None:
     # The player may still show another photo or model's caption; and a double click sends the words twice.
     if event["about"] == state.shown and state.said[-1:] != [words]:
         state.said = [*state.said, words]
+        choose("view", "step")
 
 
 def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[CaptionPane]:

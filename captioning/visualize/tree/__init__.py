@@ -5,12 +5,14 @@ from captioning.visualize.screen import number, spoken
 
 
 def describe_tree(tree: BeamTree) -> dict:
-    """The steps of a search with the text in and behind each box, and a summary for screen readers."""
+    """The steps of a search with the text in each box and of it, and a summary for screen readers."""
     return {
         "summary": f"The beam search as a tree of {len(tree.steps)} steps; the table below lists what it ended with.",
+        "hint": "Point at a box to see its words; choose it to see how the caption goes on from there.",
         "steps": [
             [
                 {
+                    "word": candidate.word,
                     "label": spoken(candidate.word),
                     "parent": candidate.parent,
                     "log_probability": round(candidate.log_probability, 4),
