@@ -152,8 +152,8 @@ class Photos:
     def find(self, name: str) -> Path | None:
         """The file of a photo; of several of this name that which lies least deep."""
         parts = PurePath(name).parts
-        # A photo outside the folder does not belong to the data set, even if it is listed; nor does one whose name cannot
-        # be shown.
+        # A photo outside the folder does not belong to the data set, even if it is listed; nor does one whose name
+        # cannot be shown.
         if not parts or PurePath(name).is_absolute() or ".." in parts or not name.isprintable():
             return None
         exact = self.folder / name

@@ -45,7 +45,7 @@ class Layout:
     Attributes:
         name: whose it is.
         files: patterns of the files with its captions, below the data set's folder.
-        read: from that folder and such files to what may be the data set. Of several, the one with most photos is taken.
+        read: from that folder and such files to what may be the data set. Of several, that with most photos is taken.
     """
 
     name: str
