@@ -31,7 +31,7 @@ def train(settings: TrainingSettings) -> int:
     from captioning.data.datasets import read_dataset
     from captioning.training.callbacks import Stopped
     from captioning.training.preflight import is_begun
-    from captioning.training.stages import Schedule
+    from captioning.training.run import TrainingRun
 
     # Lightning's messages other than warnings are of no use here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -40,12 +40,12 @@ def train(settings: TrainingSettings) -> int:
         datasets = [read_dataset(folder) for folder in run.data]
         for dataset in datasets:
             print(dataset.describe())
-        schedule = Schedule(datasets, settings.model, settings.stages, run)
+        training = TrainingRun(datasets, settings.model, settings.stages, run)
         if run.find_lr:
-            suggestion, picture = schedule.find_learning_rate(run.find_lr)
+            suggestion, picture = training.find_learning_rate(run.find_lr)
             print(f"Suggested learning rate: {suggestion} (see {picture})")
         else:
-            schedule.train()
+            training.train()
     except (Stopped, KeyboardInterrupt):
         resume = " --resume" if is_begun(run) and not run.resume else ""
         print(f"\nStopped; the progress is saved. To continue: {run.command}{resume}", file=sys.stderr)

@@ -75,7 +75,7 @@ def try_backbone(name: str) -> str:
         model, _ = load_model(path)
     with torch.inference_mode():
         exact = model.decoder.start(model.encoder(torch.from_numpy(pixels)), rows=1)[0].features[0].numpy()
-    difference = np.abs(photo.memory["features"] - exact).max() / np.abs(exact).max()
+    difference = np.abs(photo.memory[0] - exact).max() / np.abs(exact).max()
     return f"{'yes' if difference < MOST_DIFFERENT else 'no: differs'}, {difference:.0e}"
 
 

@@ -19,8 +19,8 @@ from captioning.checkpoint import read_info
 from captioning.data.datasets import SPLITS, CaptionDataset, read_dataset
 from captioning.errors import DatasetError, ImageError
 from captioning.evaluation.evaluate import evaluate
+from captioning.training.run import TrainingRun
 from captioning.training.settings import RunSettings, StageSettings
-from captioning.training.stages import Schedule
 from tests.conftest import ROOT
 from tests.helpers import TINY, make_photos, refused
 
@@ -226,12 +226,12 @@ def test_a_photo_that_vanishes_before_it_is_trained_on_is_reported_by_name(liste
     places = {"output": tmp_path / "model.safetensors", "folder": tmp_path / "run", "cache": tmp_path / "cache"}
     run = RunSettings(data=(tmp_path,), **places, min_frequency=1, quantize=False)
     stage = StageSettings(epochs=1, batch_size=4, trained_blocks=blocks)
-    schedule = Schedule([listed], TINY, {1: stage}, run)
+    training = TrainingRun([listed], TINY, {1: stage}, run)
     with refused(ImageError, ".jpg"):
-        schedule.train()
+        training.train()
     # Read again it is left out, and the next run goes through.
     again = replace(run, folder=tmp_path / "next", score_test=True)
-    Schedule([read_dataset(tmp_path)], TINY, {1: stage}, again).train()
+    TrainingRun([read_dataset(tmp_path)], TINY, {1: stage}, again).train()
     assert len(read_info(run.output).training.datasets[0].scores["test"]) == 3
 
 

@@ -10,8 +10,8 @@ from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.evaluate import evaluate
 from captioning.inference.options import SearchOptions
+from captioning.training.run import TrainingRun
 from captioning.training.settings import RunSettings, StageSettings
-from captioning.training.stages import Schedule
 from captioning.vocabulary import TOKENIZER
 from tests.helpers import TINY, make_photos
 
@@ -33,7 +33,7 @@ def test_a_model_learns_captions_in_three_languages(tmp_path, monkeypatch):
     everything = [example for split in dataset.splits.values() for example in split]
     dataset = replace(dataset, splits=dict.fromkeys(dataset.splits, everything))
     config = replace(TINY, neck_size=None, embedding_size=32, attention_size=32, decoder_size=64, dropout=0.0)
-    Schedule([dataset], config, {1: stage}, run).train()
+    TrainingRun([dataset], config, {1: stage}, run).train()
 
     info = read_info(run.output)
     assert set(info.vocabulary.words[4:]) == WORDS

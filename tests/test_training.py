@@ -31,10 +31,10 @@ from captioning.model.model import load_model, save_model
 from captioning.training import stages
 from captioning.training.callbacks import warnings_of
 from captioning.training.flags import read_settings
+from captioning.training.learning_rate import describe_search
 from captioning.training.plots import plot_learning_rates
 from captioning.training.scores import SHARES
 from captioning.training.settings import StageSettings
-from captioning.training.stages import describe_search
 from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT

@@ -4,8 +4,10 @@ from captioning.checkpoint import CheckpointInfo
 from captioning.graph_check.check import GraphTensor, check_graph, parse_graph
 from captioning.header import TYPES
 
-# What the graphs give, in this order.
+# What the graphs take and give, in this order.
+ENCODER_INPUTS = ("pixels",)
 ENCODER_OUTPUTS = ("features", "projected", "hidden", "cell")
+STEP_INPUTS = ("features", "projected", "hidden", "cell", "parents", "tokens", "wanted", "count")
 STEP_OUTPUTS = ("attention", "next_hidden", "next_cell", "log_probabilities", "candidates", "wanted_log_probabilities")
 # The largest of each size that varies in a search: states that are continued, hypotheses, tokens asked for of each.
 LARGEST = {"states": 128, "rows": 128, "wanted": 128}
@@ -38,7 +40,18 @@ def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> 
     }
     sizes = {**LARGEST, "candidates": vocabulary_size}
     projected, state = floats(cells, config.attention_size), config.decoder_size
+    encoder_inputs = (GraphTensor("uint8", (1, 3, config.image_size, config.image_size)),)
     encoder_outputs = (floats(*grid, depth), projected, floats(1, state), floats(1, state))
+    step_inputs = (
+        floats(cells, depth),
+        projected,
+        floats("states", state),
+        floats("states", state),
+        integers("rows"),
+        integers("rows"),
+        integers("rows", "wanted"),
+        integers(1),
+    )
     step_outputs = (
         floats("states", cells),
         floats("rows", state),
@@ -50,23 +63,14 @@ def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> 
     return (
         check_graph(
             encoder,
-            inputs={"pixels": GraphTensor("uint8", (1, 3, config.image_size, config.image_size))},
+            inputs=dict(zip(ENCODER_INPUTS, encoder_inputs, strict=True)),
             outputs=dict(zip(ENCODER_OUTPUTS, encoder_outputs, strict=True)),
             weights=weights,
             sizes=sizes,
         ),
         check_graph(
             step,
-            inputs={
-                "features": floats(cells, depth),
-                "projected": projected,
-                "hidden": floats("states", state),
-                "cell": floats("states", state),
-                "parents": integers("rows"),
-                "tokens": integers("rows"),
-                "wanted": integers("rows", "wanted"),
-                "count": integers(1),
-            },
+            inputs=dict(zip(STEP_INPUTS, step_inputs, strict=True)),
             outputs=dict(zip(STEP_OUTPUTS, step_outputs, strict=True)),
             weights=weights,
             sizes=sizes,

@@ -13,6 +13,7 @@ from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, r
 from captioning.errors import shown
 from captioning.graph_check import check_model_graphs
 from captioning.graph_check.check import MAX_BYTES
+from captioning.graph_check.model import ENCODER_INPUTS, STEP_INPUTS
 from captioning.inference.backend import EncodedPhoto, Predictions
 
 # Of ONNX Runtime's levels of messages.
@@ -39,8 +40,8 @@ class OnnxBackend:
     def encode(self, pixels: np.ndarray) -> list[EncodedPhoto]:
         photos = []
         for photo in pixels:
-            features, projected, hidden, cell = self._encoder.run(None, {"pixels": photo[None]})
-            memory = {"features": features.reshape(-1, features.shape[-1]), "projected": projected}
+            features, projected, hidden, cell = self._encoder.run(None, {ENCODER_INPUTS[0]: photo[None]})
+            memory = features.reshape(-1, features.shape[-1]), projected
             photos.append(EncodedPhoto(memory, (hidden, cell)))
         return photos
 
@@ -74,9 +75,9 @@ class OnnxBackend:
         continued = sorted(set(parents.tolist()))
         parents = np.searchsorted(continued, parents)
         hidden, cell = (tensor[continued] for tensor in state)
-        inputs = {"hidden": hidden, "cell": cell, "parents": parents, "tokens": tokens, "wanted": wanted}
+        inputs = (*photo.memory, hidden, cell, parents, tokens, wanted, np.array([count]))
         attention, hidden, cell, values, candidates, asked = self._step.run(
-            None, {**photo.memory, **inputs, "count": np.array([count])}
+            None, dict(zip(STEP_INPUTS, inputs, strict=True))
         )
         return attention[parents], (hidden, cell), values, candidates, asked
 

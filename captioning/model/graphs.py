@@ -16,7 +16,7 @@ from torch import nn
 from torch.export import Dim
 
 from captioning.checkpoint import WEIGHTS_PLACE
-from captioning.graph_check.model import ENCODER_OUTPUTS, STEP_OUTPUTS
+from captioning.graph_check.model import ENCODER_INPUTS, ENCODER_OUTPUTS, STEP_INPUTS, STEP_OUTPUTS
 from captioning.model.decoder import AttendedState, Memory, State, speakable_log_probabilities
 from captioning.model.model import CaptioningModel
 
@@ -105,20 +105,21 @@ def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
     pixels = torch.zeros(1, 3, size, size, dtype=torch.uint8)
     features, projected, hidden, cell = encoder(pixels)
     states, rows, wanted = Dim("states"), Dim("rows"), Dim("wanted")
-    inputs = {
-        "features": (features.flatten(0, 1), None),
-        "projected": (projected, None),
-        "hidden": (hidden.expand(2, -1).contiguous(), {0: states}),
-        "cell": (cell.expand(2, -1).contiguous(), {0: states}),
-        "parents": (torch.zeros(3, dtype=torch.int64), {0: rows}),
-        "tokens": (torch.zeros(3, dtype=torch.int64), {0: rows}),
-        "wanted": (torch.zeros(3, 2, dtype=torch.int64), {0: rows, 1: wanted}),
-        "count": (torch.tensor([2]), None),
-    }
-    examples, shapes = zip(*inputs.values(), strict=True)
+    # An example of each of STEP_INPUTS, and its axes whose sizes vary.
+    inputs = (
+        (features.flatten(0, 1), None),
+        (projected, None),
+        (hidden.expand(2, -1).contiguous(), {0: states}),
+        (cell.expand(2, -1).contiguous(), {0: states}),
+        (torch.zeros(3, dtype=torch.int64), {0: rows}),
+        (torch.zeros(3, dtype=torch.int64), {0: rows}),
+        (torch.zeros(3, 2, dtype=torch.int64), {0: rows, 1: wanted}),
+        (torch.tensor([2]), None),
+    )
+    examples, shapes = zip(*inputs, strict=True)
     return {
-        "encoder": _export(encoder, (pixels,), ["pixels"], ENCODER_OUTPUTS, None),
-        "step": _export(step, examples, list(inputs), STEP_OUTPUTS, shapes),
+        "encoder": _export(encoder, (pixels,), ENCODER_INPUTS, ENCODER_OUTPUTS, None),
+        "step": _export(step, examples, STEP_INPUTS, STEP_OUTPUTS, shapes),
     }
 
 
@@ -177,7 +178,7 @@ def _without_numbers(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
 
 @torch.no_grad()
 def _export(
-    module: nn.Module, examples: tuple, inputs: list[str], outputs: tuple[str, ...], shapes: tuple | None
+    module: nn.Module, examples: tuple, inputs: tuple[str, ...], outputs: tuple[str, ...], shapes: tuple | None
 ) -> onnx.ModelProto:
     for library in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -190,7 +191,7 @@ def _export(
             dynamo=True,
             optimize=False,
             verbose=False,
-            input_names=inputs,
+            input_names=list(inputs),
             output_names=list(outputs),
             dynamic_shapes=shapes,
         )

@@ -18,6 +18,8 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+from captioning.graph_check.model import ENCODER_INPUTS
+
 # What is computed in integers; activations are there because a layer's rounding takes theirs over.
 OPERATORS = ("Conv", "Gemm", "Add", "Clip", "Relu")
 ACTIVATIONS = ("Clip", "Relu")
@@ -141,7 +143,7 @@ def _products_with_vectors(graph: onnx.ModelProto) -> list[str]:
 
 class _Pixels(CalibrationDataReader):
     def __init__(self, pixels: np.ndarray):
-        self._inputs: Iterator[dict] = ({"pixels": photo[None]} for photo in pixels)
+        self._inputs: Iterator[dict] = ({ENCODER_INPUTS[0]: photo[None]} for photo in pixels)
 
     def get_next(self) -> dict | None:
         return next(self._inputs, None)

@@ -1,4 +1,4 @@
-"""The stages of training: decoder, encoder's last blocks with it, and self-critical; each from the one before."""
+"""A training run: its stages (decoder; the encoder's last blocks with it; self-critical), each from the one before."""
 
 import math
 import threading
@@ -10,12 +10,9 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
-from lightning.pytorch.tuner.tuning import Tuner
-from torch.utils.data import DataLoader
 
 from captioning.checkpoint import read_info
 from captioning.config import ModelConfig
-from captioning.data.batches import ResumableLoader
 from captioning.data.datasets import CaptionDataset
 from captioning.data.held_out import without_held_out
 from captioning.data.word_vectors import read_word_vectors
@@ -25,7 +22,8 @@ from captioning.model.model import CaptioningModel, as_stored, load_model, save_
 from captioning.record import StageRecord, TrainingRecord
 from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
 from captioning.training.data import Split, dev_loader, train_loader
-from captioning.training.plots import plot_epochs, plot_learning_rates
+from captioning.training.learning_rate import search_learning_rate
+from captioning.training.plots import plot_epochs
 from captioning.training.preflight import (
     VERSIONS,
     check_same,
@@ -43,12 +41,9 @@ from captioning.training.task import CaptioningTask
 from captioning.training.trainer import make_trainer, tensorboard_logger
 from captioning.vocabulary import SPECIAL_TOKENS, TOKENIZER, Vocabulary
 
-# Of a search for a learning rate; those first and last that are not suggested.
-SEARCHED_RATES, SKIPPED_RATES = 100, (10, 1)
 
-
-class Schedule:
-    """Stages to train one after the other, each from the best epoch of the one before.
+class TrainingRun:
+    """Trains stages one after the other, each from the best epoch of the one before.
 
     Creating it checks everything that can be checked before the first epoch.
 
@@ -56,11 +51,11 @@ class Schedule:
         datasets: one or several to train on together, each with train and dev splits.
         config: of the model; the embedding's size gives way to that of word vectors.
         stages: for each stage to train, by its number, its settings.
-        run: words, places and devices.
+        run: its other settings: words, files and devices.
 
     Raises:
         DatasetError: a split is empty, no word is frequent enough, or the settings do not suit the data.
-        CheckpointError: the encoder's weights or the checkpoint to start from cannot be had, or the disk is full.
+        CheckpointError: the encoder's weights or the checkpoint to start from cannot be loaded, or the disk is full.
         CaptioningError: there is no such device or precision.
     """
 
@@ -116,32 +111,18 @@ class Schedule:
                 score_stages(candidates, self.datasets, self.run)
 
     def find_learning_rate(self, number: int) -> tuple[str, Path]:
-        """Train on batches at rising learning rates (Smith, 2017), and draw the loss against them.
-
-        A train split of fewer batches is gone through several times, always with teacher forcing, so that a loss
-        depends on the rate alone.
+        """Search a learning rate for a stage; see `search_learning_rate`.
 
         Returns:
             What the search suggests, in words; and the picture.
 
         Raises:
-            CheckpointError: the stage is none of this run's, or the one before it has not been trained.
+            CheckpointError: this run does not train the stage, or the one before it has not been trained.
         """
         if number not in self.numbers:
-            raise CheckpointError(f"Stage {number} is none that this run would train: see --start and --stages.")
-        task = self._task(number)
-        task.model.train()
-        epochs = math.ceil(SEARCHED_RATES / task.steps_per_epoch)
-        task.settings = replace(task.settings, epochs=epochs, teacher_forcing=1.0)
-        trainer = make_trainer(task.settings, self.run)
-        loaders = self._loaders(task, trainer)
-        finder = Tuner(trainer).lr_find(task, *loaders, num_training=SEARCHED_RATES, update_attr=False)
-        assert finder is not None
-        path = self.run.folder / f"lr_find_stage{number}.png"
-        rates, losses = finder.results["lr"], finder.results["loss"]
-        suggestion = finder.suggestion(*SKIPPED_RATES)
-        plot_learning_rates(rates, losses, suggestion, path)
-        return describe_search(rates, losses, suggestion), path
+            raise CheckpointError(f"This run does not train stage {number}: see --start and --stages.")
+        picture = self.run.folder / f"lr_find_stage{number}.png"
+        return search_learning_rate(self._task(number), self._train, self._dev, self.run, picture), picture
 
     def _has_finished(self, number: int) -> bool:
         best = self.run.best(number)
@@ -169,7 +150,10 @@ class Schedule:
             callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
         trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
         # Features are cached here. Ctrl-C stops that at once: there is no state to save, and cached features stay.
-        loaders = self._loaders(task, trainer)
+        loaders = (
+            train_loader(task, self._train, run.cache, trainer),
+            dev_loader(task, self._dev, run.cache, trainer),
+        )
         # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
         task.model.train()
         with interrupt:
@@ -203,12 +187,6 @@ class Schedule:
             return SelfCriticalTask(*arguments, train_captions=self._train.ids(self.vocabulary))
         return CaptioningTask(*arguments)
 
-    def _loaders(self, task: CaptioningTask, trainer: lightning.Trainer) -> tuple[ResumableLoader, DataLoader]:
-        return (
-            train_loader(task, self._train, self.run.cache, trainer),
-            dev_loader(task, self._dev, self.run.cache, trainer),
-        )
-
     def _seed(self) -> None:
         lightning.seed_everything(self.run.seed, verbose=False)
 
@@ -221,28 +199,6 @@ class Schedule:
         model = CaptioningModel(config, len(self.vocabulary), pretrained=True)
         model.decoder.embedding.weight.data.copy_(torch.from_numpy(vectors))
         return model
-
-
-def describe_search(rates: Sequence[float], losses: Sequence[float], suggestion: float | None) -> str:
-    """Which rate a search suggests, how far that can be trusted, or why it suggests none.
-
-    Args:
-        rates: that were tried, rising.
-        losses: at each of them.
-        suggestion: where the loss falls most steeply; None where too few losses are finite.
-    """
-    first, last = SKIPPED_RATES[0], len(rates) - 1 - SKIPPED_RATES[1]
-    if suggestion is None:
-        return f"none, for the loss diverged within {len(rates)} batches: try a larger --batch-size"
-    place = rates.index(suggestion)
-    if losses[place + 1] >= losses[place - 1]:
-        return "none, for the loss falls at no rate: try more photos, or another --seed"
-    if place in (first, last):
-        return (
-            f"none, for the loss falls most steeply at {suggestion:.1e}, an edge of the rates searched, which is often "
-            "chance: choose one where the curve falls"
-        )
-    return f"{suggestion:.1e}"
 
 
 @contextmanager
