@@ -28,7 +28,7 @@ from benchmarks.processes import MEGABYTE
 from benchmarks.report import Finding, summarised
 from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.page.gallery import sample_photos
-from captioning.visualize.export import FORMATS
+from captioning.visualize.formats import FORMATS
 from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery, running_app
 
 PEOPLE = 12

@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 
 from captioning import APP, CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, __version__
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
+from captioning.data.layouts import SCORED_SPLITS
 from captioning.errors import CaptioningError
 from captioning.files import is_no_file, write_whole
 from captioning.inference.options import SearchOptions
 from captioning.settings import declared
+from captioning.visualize.formats import FORMATS
 
 MAX_WORKERS = 1000
 # Python looks for garbage after this many new objects. Imports make half a million that are not garbage; looking
@@ -102,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
     export.add_argument("photo", metavar="PHOTO")
-    export.add_argument("--format", choices=["gif", "png", "html", "json"], required=True)
+    export.add_argument("--format", choices=list(FORMATS), required=True)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     export.add_argument("--beam-size", **search_option("beam_size"))
     export.add_argument("--look", choices=["heat", "spotlight", "contour"], default="heat", help="default: %(default)s")
@@ -110,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
     evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set, or its file of captions")
-    evaluate.add_argument("--split", choices=["dev", "test"], default="dev", help="default: %(default)s")
+    evaluate.add_argument("--split", choices=SCORED_SPLITS, default="dev", help="default: %(default)s")
     widths = {**search_option("beam_size"), "default": [1, 3, 5], "help": "default: 1 3 5"}
     evaluate.add_argument("--beam-size", nargs="+", **widths)
     evaluate.add_argument("--results", type=Path, help="write the captions of the last width in COCO results format")
@@ -196,7 +198,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     # Here, so that captioning does not wait for what only drawing needs.
     from captioning.images import open_image
     from captioning.inference.captioner import Captioner
-    from captioning.visualize.export import FORMATS, Scene
+    from captioning.visualize.export import Scene
     from captioning.visualize.player.data import CaptionPane
 
     photo = open_image(arguments.photo)

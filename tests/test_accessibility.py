@@ -7,7 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from captioning import open_image
-from captioning.visualize.export import FORMATS, Scene
+from captioning.visualize.export import Scene
+from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
 from tests.browser import CHROMIUM, PATIENCE, open_player, wait_for_picture
 

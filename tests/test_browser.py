@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions, open_image
-from captioning.visualize.export import FORMATS, Scene
+from captioning.visualize.export import Scene
+from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
 from tests.browser import (
     CHROMIUM,

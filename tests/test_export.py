@@ -24,7 +24,8 @@ from captioning.visualize.attention import (
     color_table,
     half_outlines,
 )
-from captioning.visualize.export import DARK, FORMATS, LIGHT, Scene, file_name
+from captioning.visualize.export import DARK, LIGHT, Scene, file_name
+from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane, player_data
 from tests.browser import ROOT
 from tests.helpers import refused

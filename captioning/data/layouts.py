@@ -17,6 +17,8 @@ from captioning.data.tables import SPLIT_NAMES, open_text, read_table
 from captioning.errors import DatasetError, shown
 
 SPLITS = ("train", "dev", "test")
+# Those that training leaves out.
+SCORED_SPLITS = SPLITS[1:]
 # Of photos without a split, those that dev and test get each.
 HELD_OUT = 8
 # What the data sets are called whose splits Karpathy published, by the names of their files.

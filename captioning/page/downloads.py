@@ -17,7 +17,8 @@ from streamlit.components.v2 import component
 from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.library import Photo
-from captioning.visualize.export import FORMATS, Scene, file_name
+from captioning.visualize.export import Scene, file_name
+from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
 
 # The browser has what a run of the page sent, if no other run has begun for so long.

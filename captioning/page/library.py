@@ -9,12 +9,11 @@ from PIL import Image
 import captioning
 from captioning.checkpoint import list_checkpoints
 from captioning.data.datasets import CaptionDataset, Example
+from captioning.data.layouts import SCORED_SPLITS
 from captioning.errors import CaptioningError, shown
 from captioning.images import open_image
 from captioning.vocabulary import tokenize
 
-# The splits that the page shows: those that training leaves out.
-SPLITS = ("dev", "test")
 BEAM_SIZES = range(1, 11)
 
 
@@ -47,7 +46,7 @@ class Library:
     @property
     def splits(self) -> list[str]:
         """The splits of the data sets that can be browsed."""
-        return [split for split in SPLITS if self.examples(split)]
+        return [split for split in SCORED_SPLITS if self.examples(split)]
 
     def examples(self, split: str) -> dict[str, Example]:
         """A split's examples by file name, with the data set's where an earlier one has such a file too."""

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,24 +101,6 @@ def to_html(scene: Scene) -> bytes:
         data=_script_safe(data),
     )
     return page.encode()
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of file: what it is called on screen, a word of help, its MIME type, and what makes it."""
-
-    name: str
-    help: str
-    mime: str
-    make: Callable[[Scene], bytes]
-
-
-FORMATS = {
-    "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", to_gif),
-    "png": Format("Film strip (PNG)", "All words with their attention, as wide as a slide.", "image/png", to_png),
-    "html": Format("Step-through (HTML)", "One file to mail: it opens in any browser, offline.", "text/html", to_html),
-    "json": Format("Data (JSON)", "Every word's probability, attention and alternatives.", "application/json", to_json),
-}
 
 
 def file_name(scene: Scene, suffix: str) -> str:
