@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import SearchOptions, open_image
+from captioning.page.gallery import sample_photos
 from captioning.visualize.export import Scene
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
@@ -337,6 +338,36 @@ def test_going_back_keeps_a_photo_of_ones_own(page, photos):
     page.go_back()
     expect(page.get_by_test_id("stSliderThumbValue")).to_have_text("5")
     expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.jpg"))
+
+
+def test_going_back_and_forward_follows_photo_and_view(page):
+    canvas = page.locator(".picture canvas")
+    in_gallery(page, "Cat").click()
+    expect(page).to_have_url(re.compile("photo=Cat"))
+    page.get_by_role("radio", name="Beam search").click()
+    expect(page).to_have_url(re.compile("photo=Cat.*view=search"))
+    page.go_back()
+    expect(canvas).to_have_attribute("aria-label", re.compile("^Cat"))
+    page.go_back()
+    expect(canvas).to_have_attribute("aria-label", re.compile("^Astronaut"))
+    expect(in_gallery(page, "Astronaut")).to_be_checked()
+    page.go_forward()
+    expect(canvas).to_have_attribute("aria-label", re.compile("^Cat"))
+    page.go_forward()
+    expect(page.locator(".tree svg")).to_be_visible()
+    expect(page).to_have_url(re.compile("photo=Cat.*view=search"))
+
+
+def test_keys_that_change_the_photo_count_though_another_control_is_touched_at_once(page, server):
+    titles = list(sample_photos())
+    after_next = titles[(titles.index("Astronaut") + 2) % len(titles)]
+    with held_up(server):
+        press(page, "n")
+        press(page, "n")
+        page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    expect(page).to_have_url(re.compile(f"photo={after_next}&beam=6"))
+    expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(f"^{after_next},"))
+    expect(in_gallery(page, after_next)).to_be_checked()
 
 
 def test_a_word_of_the_address_is_followed_and_one_that_is_not_there_is_the_nearest(page, server):
