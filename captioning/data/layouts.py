@@ -63,7 +63,7 @@ def read_karpathy(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
     """Karpathy's JSON files, each of them a data set: photos with their split and their sentences."""
     for path in files:
         captions, splits = {}, {split: [] for split in SPLITS}
-        with _told_as(path, "a data set in Karpathy's layout"):
+        with _read_as(path, "a data set in Karpathy's layout"):
             for image in _load_json(path)["images"]:
                 name = str(PurePath(image.get("filepath", ""), image["filename"]))
                 captions[name] = [(s.get("raw") or " ".join(s["tokens"])).strip() for s in image["sentences"]]
@@ -140,7 +140,7 @@ def read_file(file: Path) -> Iterator[Listing]:
         DatasetError: it is not a table, nor another file of a layout.
     """
     if file.suffix.lower() == ".json":
-        with _told_as(file, "a JSON of COCO's or Karpathy's"):
+        with _read_as(file, "a JSON of COCO's or Karpathy's"):
             read = read_coco if "annotations" in _load_json(file) else read_karpathy
     else:
         named = [layout for layout in LAYOUTS if any(map(file.match, layout.files))]
@@ -182,7 +182,7 @@ def _token_captions(path: Path) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _told_as(path: Path, what: str) -> Iterator[None]:
+def _read_as(path: Path, what: str) -> Iterator[None]:
     """Whatever goes wrong where a JSON is not as it must be comes out as a DatasetError."""
     try:
         yield
@@ -196,7 +196,7 @@ def _load_json(path: Path) -> Any:
 
 
 def _coco_captions(path: Path) -> dict[str, list[str]]:
-    with _told_as(path, "one of COCO's files of captions"):
+    with _read_as(path, "one of COCO's files of captions"):
         content = _load_json(path)
         names = {image["id"]: str(PurePath(image["file_name"])) for image in content["images"]}
         captions = {name: [] for name in names.values()}
