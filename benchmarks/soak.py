@@ -214,7 +214,7 @@ async def be_people(browser: Browser, url: str, photos: Photos, chance: random.R
                 await person.act()
             if chance.random() < 1 / 3:
                 await person.page.get_by_role("slider", name="Beam width").press("Home")
-                report.done["close amid a search"] += 1
+                report.done["close during a search"] += 1
         except (AssertionError, Error) as error:
             report.wrong.append(f"{person.photo} at width {person.width}: {str(error).splitlines()[0]}")
         await context.close()

@@ -5,7 +5,7 @@ LONGEST_SHOWN = 80
 
 
 class CaptioningError(Exception):
-    """Base of every error that is the user's to mend; its message is one sentence to show as it is."""
+    """Base of every error that the user can fix; its message is one sentence, shown as it is."""
 
 
 class ImageError(CaptioningError):

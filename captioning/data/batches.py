@@ -105,7 +105,7 @@ def longest_captions(captions: Sequence[Sequence[Sequence[int]]]) -> list[int]:
 
 
 def mentions_side(captions: Sequence[Sequence[str]]) -> bool:
-    """Whether tokenized captions speak of left or right, so that a mirror image would belie them."""
+    """Whether tokenized captions speak of left or right, so that a mirror image would make them untrue."""
     return any(not SIDES.isdisjoint(tokens) for tokens in captions)
 
 

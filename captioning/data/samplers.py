@@ -84,7 +84,7 @@ class SortishSampler(Sampler[Draw]):
         order: list[int] = []
         for chunk in shuffled.split(self._batch_size * self.BATCHES_PER_CHUNK):
             batches = chunk[self._lengths[chunk].argsort(descending=True, stable=True)].split(self._batch_size)
-            # The short batch stays last, or all that follow would be cut askew.
+            # The short batch stays last, or all batches after it would be cut at other places.
             places = torch.randperm(len(chunk) // self._batch_size, generator=generator).tolist()
             for place in places + list(range(len(places), len(batches))):
                 order += batches[place].tolist()

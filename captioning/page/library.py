@@ -49,7 +49,7 @@ class Library:
         return [split for split in SCORED_SPLITS if self.examples(split)]
 
     def examples(self, split: str) -> dict[str, Example]:
-        """A split's examples by file name, with the data set's where an earlier one has such a file too."""
+        """A split's examples by file name, with the data set's name where an earlier one has the same file name."""
         found: dict[str, Example] = {}
         for dataset in self.datasets:
             for example in dataset.splits[split]:

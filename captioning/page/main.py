@@ -129,7 +129,7 @@ def choose_view(library: Library) -> str:
 
 def reset_what_if(checkpoint: FileFingerprint, photo: Photo) -> None:
     """Forget the words that the model was made to say when the photo or the model changes."""
-    # The player has it too, so that a word that is clicked late is known to be of another photo.
+    # The player has it too, so that a word that is clicked late on another photo's caption is recognised.
     state, shown = st.session_state, str(hash((checkpoint, photo.key)))
     if state.shown not in (None, shown):
         state.said = []

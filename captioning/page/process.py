@@ -11,7 +11,7 @@ from captioning.memory import give_back_blocks, share_one_heap
 from captioning.page.streamlit_losses import keep_upload_addresses
 
 LARGE_BLOCK = 2**20
-# Starlette's exceptions when a page is closed amid an upload, and when it is while its socket is being read.
+# Starlette's exceptions when a page is closed during an upload, and while its socket is being read.
 CLOSED_PAGE = ("ClientDisconnect", "WebSocketDisconnected")
 
 

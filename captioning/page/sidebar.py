@@ -48,7 +48,7 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     if not labels:
         st.selectbox("From the folder", list(gallery), key="photo", persist_state="page")
     else:
-        # A choice that stands until the next, where of two buttons clicked while the page is busy the first could win.
+        # One choice, so that of two clicks while the page is busy the second counts.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
                  format_func=labels.__getitem__, label_visibility="collapsed")  # fmt: skip
     st.session_state.titles = list(gallery)
@@ -84,7 +84,7 @@ def choose_from_dataset(library: Library) -> Photo:
     examples, found = library.examples(split), library.search(split, words)
     if not found:
         st.info(f"No photo of the {split} split has captions with “{as_markdown(words)}”.")
-        # The photo from before stays on the stage.
+        # The page keeps showing the same photo.
         found = [state.photo] if state.get("photo") in examples else list(examples)
     if state.get("photo") not in found:
         state.photo = found[0]

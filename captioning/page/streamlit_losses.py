@@ -1,4 +1,4 @@
-"""A message that Streamlit loses, and the patch that keeps it: the only place that uses what is private to Streamlit.
+"""A message that Streamlit loses, and the patch that keeps it: the only use of Streamlit's private parts.
 
 `tests/test_streamlit_losses.py` reproduces the loss, and fails if a later version no longer needs the patch.
 """
