@@ -25,10 +25,13 @@ from captioning.visualize.attention import (
     half_outlines,
 )
 from captioning.visualize.export import DARK, LIGHT, Scene, file_name
+from captioning.visualize.fonts import font_for
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane, player_data
 from tests.browser import ROOT
 from tests.helpers import refused
+
+ARABIC = "كلب يجري في الشارع"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,51 @@ def test_every_format_has_the_caption_that_follows_from_another_word(scene, capt
     assert np.array_equal(np.asarray(two)[: one.height - 100], np.asarray(one)[:-100])
     assert two.height > 1.5 * one.height
     assert other.text in FORMATS["html"].make(pair).decode()
+
+
+def worded(scene: Scene, text: str) -> Scene:
+    """The scene with other words in its caption."""
+    caption, words = scene.caption, text.split()
+    steps = [replace(step, word=word) for step, word in zip(caption.steps, words, strict=False)]
+    [best, *_] = caption.hypotheses
+    other = replace(caption, steps=(*steps, caption.steps[-1]), hypotheses=(replace(best, text=text),))
+    return replace(scene, panes=(CaptionPane(other),))
+
+
+def places_of_the_mark(gif: bytes) -> list[float]:
+    """Where the marked word stands in each frame, from left to right."""
+    image, places = Image.open(io.BytesIO(gif)), []
+    for index in range(image.n_frames):
+        image.seek(index)
+        below = np.asarray(image.convert("RGB"), dtype=int)[-60:]
+        places.append(np.argwhere(np.abs(below - (109, 40, 217)).sum(axis=2) < 60)[:, 1].mean())
+    return places
+
+
+def test_captions_of_other_scripts_have_their_letters_and_their_direction(scene):
+    """Letters that a font lacks would all be drawn alike."""
+    try:
+        font_for(ARABIC, 20)
+    except CaptioningError as error:
+        pytest.skip(str(error))
+    for text, falls in (("a dog runs", False), ("ein hund läuft", False), (ARABIC, True)):
+        places = places_of_the_mark(FORMATS["gif"].make(worded(scene, text)))
+        assert places == sorted(places, reverse=falls)
+    strips = [FORMATS["png"].make(worded(scene, text)) for text in (ARABIC, ARABIC.replace("كلب", "طفل"))]
+    assert strips[0] != strips[1]
+
+
+def test_a_caption_for_which_there_is_no_font_is_refused_in_one_sentence(scene, tmp_path, monkeypatch):
+    for name in ("XDG_DATA_DIRS", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    unreadable = worded(scene, "一 只 狗")
+    for kind in ("gif", "png"):
+        with refused(CaptioningError, "狗", "install"):
+            FORMATS[kind].make(unreadable)
+    assert json.loads(FORMATS["json"].make(unreadable))["caption"] == "一 只 狗"
+    assert "一 只 狗" in FORMATS["html"].make(unreadable).decode()
+    # Who made a photo may have any name.
+    assert FORMATS["png"].make(replace(scene, credit="狗"))
 
 
 @pytest.mark.parametrize("look", LOOKS)

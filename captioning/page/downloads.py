@@ -14,6 +14,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.components.v2 import component
 
+from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.library import Photo
@@ -82,11 +83,21 @@ def forget_arrived() -> None:
 
 
 def send_downloads() -> None:
-    """Send the browser the files that were asked for; not within the popover, which may have been closed since."""
+    """Send the browser the files that were asked for; not within the popover, which may have been closed since.
+
+    Raises:
+        CaptioningError: one cannot be made.
+    """
     requested = st.session_state.requested
     if requested:
         script = SCRIPT.read_text(encoding="utf-8")
         mount = component("captioning_downloads", html="<span></span>", js=script)
-        mount(key="downloads", data=[file.message for file in requested])
+        try:
+            messages = [file.message for file in requested]
+        except CaptioningError:
+            # Asked for again, it would be refused again.
+            st.session_state.requested = []
+            raise
+        mount(key="downloads", data=messages)
     for file in requested:
         file.sent = time.monotonic()

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from captioning.inference.caption import Caption, Step
 from captioning.visualize.attention import LOOKS, attention_overlay
+from captioning.visualize.fonts import Font, font_for, font_for_any, is_right_to_left
 from captioning.visualize.player import script
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import source, spoken, squeezed
@@ -114,7 +115,7 @@ def _frame(photo: Image.Image, pane: CaptionPane, index: int, look: str) -> Imag
     steps = pane.caption.steps
     at = min(index, len(steps) - 1)
     picture = attention_overlay(photo, steps[at].attention, look=look)
-    return _with_sentence(picture, [spoken(step.word) for step in steps], at)
+    return _with_sentence(picture, pane.caption, at)
 
 
 def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -134,7 +135,6 @@ def _film_strip(scene: Scene, pane: CaptionPane) -> Image.Image:
     tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
     tile_height = round(tile_width * photo.height / photo.width)
     size = max(26, min(44, tile_width // 7))
-    label, small = _font(size), _font(22)
     line = round(size * 1.5)
     rows = math.ceil((len(steps) + 1) / columns)
     footer = 60
@@ -144,31 +144,32 @@ def _film_strip(scene: Scene, pane: CaptionPane) -> Image.Image:
     photo = photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
     for index, step in enumerate([None, *steps]):
         row, column = divmod(index, columns)
+        column = columns - 1 - column if is_right_to_left(pane.caption.text) else column
         x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)
         strip.paste(attention_overlay(photo, step.attention, look=scene.look) if step else photo, (x, y))
         if step:
+            label = _step_font(pane.caption, step, size)
             _write_label(draw, (x, y + tile_height + 4), tile_width, step, label)
-    said = f"{pane.heading}: {pane.caption.text}" if pane.heading else pane.caption.text
-    text = f"{said}   ·   log-probability {pane.caption.log_probability:.2f}   ·   {scene.credit}"
-    draw.text((SLIDE_MARGIN, height - SLIDE_MARGIN - 30), _shorten(text, small, SLIDE_WIDTH - 80), QUIET, small)
+    _write_footer(draw, height - SLIDE_MARGIN - 10, pane, scene.credit)
     return strip
 
 
-def _with_sentence(picture: Image.Image, words: Sequence[str], current: int) -> Image.Image:
+def _with_sentence(picture: Image.Image, caption: Caption, current: int) -> Image.Image:
     """The picture with the words under it, the current one marked."""
-    font = _font(26)
+    words = [(spoken(step.word), _step_font(caption, step, 26)) for step in caption.steps]
     space, line, margin = 14, 44, 20
     places, x, y = [], margin, picture.height + 16
-    for word in words:
+    for word, font in words:
         width = round(font.getlength(word))
         if x > margin and x + width > picture.width - margin:
             x, y = margin, y + line
-        places.append((x, y, width))
+        left = picture.width - x - width if is_right_to_left(caption.text) else x
+        places.append((left, y, width))
         x += width + space
     frame = Image.new("RGB", (picture.width, y + line + 8), PAPER)
     frame.paste(picture)
     draw = ImageDraw.Draw(frame)
-    for index, (word, (left, top, width)) in enumerate(zip(words, places, strict=True)):
+    for index, ((word, font), (left, top, width)) in enumerate(zip(words, places, strict=True)):
         if index == current:
             draw.rounded_rectangle((left - 6, top - 3, left + width + 6, top + 34), 8, ACCENT)
         draw.text((left, top), word, PAPER if index == current else INK, font)
@@ -195,16 +196,32 @@ def _columns(tiles: int, ratio: float) -> int:
     return min(range(2, 9), key=cost)
 
 
-def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, step: Step, font) -> None:
+def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, step: Step, font: Font) -> None:
     share = f"{step.probability:.0%}"
-    small = _font(22)
+    small = font_for(share, 22)
     room = width - small.getlength(share) - 12
     draw.text(place, _shorten(spoken(step.word), font, room), INK, font)
     x = place[0] + width - small.getlength(share)
     draw.text((x, place[1] + font.size - 18), share, QUIET, small)
 
 
-def _shorten(text: str, font, width: float) -> str:
+def _write_footer(draw: ImageDraw.ImageDraw, y: int, pane: CaptionPane, credit: str) -> None:
+    """What the caption is, on a base line: parts of their own, for one font need not have the letters of all."""
+    caption, x = pane.caption, float(SLIDE_MARGIN)
+    about = f"   ·   log-probability {caption.log_probability:.2f}   ·   {credit}"
+    for part in (f"{pane.heading}: " if pane.heading else "", caption.text, about):
+        font = font_for_any(part, 22)
+        written = _shorten(part, font, SLIDE_WIDTH - SLIDE_MARGIN - x)
+        draw.text((x, y), written, QUIET, font, anchor="ls")
+        x += font.getlength(written)
+
+
+def _step_font(caption: Caption, step: Step, size: int) -> Font:
+    """The same for all words of a caption; what stands for its end is English."""
+    return font_for(spoken(step.word) if step.end else caption.text, size)
+
+
+def _shorten(text: str, font: Font, width: float) -> str:
     """The text, cut with an ellipsis where it would not fit."""
     if font.getlength(text) <= width:
         return text
@@ -218,10 +235,6 @@ def _scaled(photo: Image.Image, longest: int) -> Image.Image:
     factor = longest / max(photo.size)
     size = (max(160, round(photo.width * factor)), max(40, round(photo.height * factor)))
     return photo.resize(size, Image.Resampling.LANCZOS)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
 
 
 def _variables(colors: dict[str, str]) -> str:
