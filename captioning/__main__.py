@@ -270,12 +270,11 @@ def run_import(arguments: argparse.Namespace) -> int:
     from captioning.model.model import save_model
     from captioning.model.tutorial import import_tutorial
     from captioning.record import TrainingRecord
-    from captioning.training.scores import optimize_checkpoint
+    from captioning.training.optimize import float32_graphs
 
     model, vocabulary = import_tutorial(arguments.source, arguments.word_map)
     command = f"captioning import {arguments.source.name} {arguments.word_map.name}"
-    save_model(arguments.output, model, vocabulary, TrainingRecord(command=command))
-    optimize_checkpoint(arguments.output)
+    save_model(arguments.output, model, vocabulary, TrainingRecord(command=command), float32_graphs(model))
     print(f"{arguments.output} has {len(vocabulary):,} words, and graphs in float32.")
     return 0
 

@@ -6,7 +6,7 @@ to dev photos. Whether the whole is good enough is decided by the scores of all 
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,11 @@ class Comparison:
         return f"{self.dataset}, dev, int8 (float32): {scores}; {self.equal:.1%} of the captions are the same."
 
 
+def float32_graphs(model: CaptioningModel) -> dict[str, np.ndarray]:
+    """The tensors `graph.*` of a model's checkpoint, in float32 alone; the model is in evaluation mode."""
+    return _as_tensors(model, {"float32": export_graphs(model)})
+
+
 def make_graphs(
     model: CaptioningModel, info: CheckpointInfo, datasets: Sequence[CaptionDataset]
 ) -> dict[str, np.ndarray]:
@@ -84,6 +89,10 @@ def make_graphs(
             print(comparison.describe(), flush=True)
         if all(comparison.passes for comparison in comparisons):
             variants["int8"] = quantized
+    return _as_tensors(model, variants)
+
+
+def _as_tensors(model: CaptioningModel, variants: Mapping[str, Graphs]) -> dict[str, np.ndarray]:
     tensors = {}
     for precision, variant in variants.items():
         for graph, exported in variant.items():
