@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch.tuner.tuning import Tuner
 
-from captioning.training.data import Split, dev_loader, train_loader
+from captioning.training.data import Split, train_loader
 from captioning.training.plots import plot_learning_rates
 from captioning.training.settings import RunSettings
 from captioning.training.task import CaptioningTask
@@ -18,7 +18,7 @@ SEARCHED_RATES = 100
 SKIPPED_RATES = (10, 1)
 
 
-def search_learning_rate(task: CaptioningTask, train: Split, dev: Split, run: RunSettings, picture: Path) -> str:
+def search_learning_rate(task: CaptioningTask, train: Split, run: RunSettings, picture: Path) -> str:
     """Train on batches at rising learning rates, and draw the loss against them.
 
     A train split of fewer batches is used several times. Words are always read from the captions (teacher forcing), so
@@ -26,7 +26,7 @@ def search_learning_rate(task: CaptioningTask, train: Split, dev: Split, run: Ru
 
     Args:
         task: a stage ready to train; its model is changed.
-        train, dev: the splits.
+        train: the split.
         run: where features are cached, and the devices.
         picture: where the drawing is written.
 
@@ -37,8 +37,8 @@ def search_learning_rate(task: CaptioningTask, train: Split, dev: Split, run: Ru
     epochs = math.ceil(SEARCHED_RATES / task.steps_per_epoch)
     task.settings = replace(task.settings, epochs=epochs, teacher_forcing=1.0)
     trainer = make_trainer(task.settings, run)
-    loaders = train_loader(task, train, run.cache, trainer), dev_loader(task, dev, run.cache, trainer)
-    finder = Tuner(trainer).lr_find(task, *loaders, num_training=SEARCHED_RATES, update_attr=False)
+    loader = train_loader(task, train, run.cache, trainer)
+    finder = Tuner(trainer).lr_find(task, loader, num_training=SEARCHED_RATES, update_attr=False)
     assert finder is not None
     rates, losses = finder.results["lr"], finder.results["loss"]
     suggestion = finder.suggestion(*SKIPPED_RATES)

@@ -122,7 +122,7 @@ class TrainingRun:
         if number not in self.numbers:
             raise CheckpointError(f"This run does not train stage {number}: see --start and --stages.")
         picture = self.run.folder / f"lr_find_stage{number}.png"
-        return search_learning_rate(self._task(number), self._train, self._dev, self.run, picture), picture
+        return search_learning_rate(self._task(number), self._train, self.run, picture), picture
 
     def _has_finished(self, number: int) -> bool:
         best = self.run.best(number)

@@ -80,6 +80,8 @@ def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, 
 def _describe(path: Path, dataset: CaptionDataset, *, score_test: bool) -> DataSetRecord:
     """A data set's name and sizes, and the scores of its splits."""
     scored = ("dev", "test") if score_test and dataset.splits["test"] else ("dev",)
+    if score_test and "test" not in scored:
+        print(f"{dataset.name} has no test split to score.", flush=True)
     about = dataset.about
     about.scores = {split: _score(path, dataset, split) for split in scored}
     return about
