@@ -24,7 +24,7 @@ def text_of(app: AppTest) -> str:
 
 def errors(app: AppTest) -> list[str]:
     assert not app.exception
-    return [error.value.replace("\\", "").replace("**", "") for error in app.error]
+    return [error.value.replace("\\", "") for error in app.error]
 
 
 def report(app: AppTest, name: str, **details: object) -> AppTest:

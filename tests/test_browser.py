@@ -103,10 +103,10 @@ def test_after_a_click_the_keys_belong_to_the_player(page):
     page.get_by_label("Opacity").click()
     page.keyboard.press("ArrowRight")
     page.get_by_role("radio", name="Compare").click()
-    page.locator("table").first.wait_for()
+    page.get_by_role("heading", name="Beam widths").wait_for()
     page.get_by_role("radio", name="Step through").click()
-    # The player of the other view is gone.
-    expect(page.locator("table")).to_have_count(0)
+    # The player of the other view has gone.
+    expect(page.get_by_role("heading", name="Beam widths")).to_have_count(0)
     expect(page.locator(".picture canvas")).to_have_count(1)
     wait_for_picture(page)
     page.keyboard.press("ArrowRight")
@@ -473,9 +473,37 @@ def test_the_tree_of_the_search_shows_the_caption_as_its_winner(page):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_the_tree_grows_lights_a_way_and_is_asked(page):
+    page.get_by_role("radio", name="Beam search").click()
+    nodes, path = page.locator(".tree .node:visible"), page.locator(".path")
+    expect(nodes.first).to_be_visible()
+    # As long as the player of the other view is there, keys are its own.
+    expect(page.locator(".player")).to_have_count(0)
+    steps = page.get_by_role("slider", name="Steps")
+    steps.fill("2")
+    expect(page.locator(".tree .step:visible")).to_have_count(2)
+    box = nodes.last
+    box.hover()
+    lit = page.locator(".tree .node.lit .word")
+    expect(lit).to_have_count(2)
+    way = lit.all_text_contents()
+    expect(path).to_contain_text(f"“{' '.join(way)}”")
+    page.mouse.move(0, 0)
+    expect(lit).to_have_count(0)
+    # With the keyboard: the last step's first box, then the one before it on the way.
+    page.locator(".tree").press("ArrowLeft")
+    expect(lit).to_have_count(2)
+    page.locator(".tree").press("ArrowLeft")
+    expect(lit).to_have_count(1)
+    said = lit.all_text_contents()
+    page.locator(".tree").press("Enter")
+    expect(page.get_by_text("What it says then")).to_be_visible()
+    assert page.locator(".sentence").last.locator(".word").all_text_contents()[:1] == said
+
+
 def test_a_caption_of_the_comparison_is_opened_with_a_click(page):
     page.get_by_role("radio", name="Compare").click()
-    page.get_by_role("button", name=re.compile("^Widths? 1")).click()
+    page.get_by_role("button", name=re.compile("^Widths? 1")).first.click()
     expect(page.locator(".sentence .word").first).to_be_visible()
     expect(page.get_by_role("slider", name="Beam width")).to_have_value("1")
 

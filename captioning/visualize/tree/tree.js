@@ -19,6 +19,10 @@ const PADDING = 18;
 export default function ({ data: [search, about], parentElement }) {
   const part = (name) => parentElement.querySelector(`[data-part="${name}"]`);
   const { tree, steps, path } = Object.fromEntries(["tree", "steps", "path"].map((name) => [name, part(name)]));
+  // The page runs again without a change.
+  const content = JSON.stringify([search, about]);
+  if (tree.content === content) return;
+  tree.content = content;
   const columns = layOut(search.steps);
   const svg = drawTree(columns, search.summary);
   tree.replaceChildren(svg);
@@ -26,7 +30,7 @@ export default function ({ data: [search, about], parentElement }) {
 
   /** Show the steps so far; a box that is lit beyond them is lit no more. */
   function grow() {
-    for (const element of svg.children) element.classList.toggle("later", element.dataset.step >= steps.value);
+    for (const element of svg.children) element.classList.toggle("later", Number(element.dataset.step) >= steps.value);
     if (lit && lit.step >= steps.value) light(null);
   }
 
@@ -74,10 +78,8 @@ export default function ({ data: [search, about], parentElement }) {
   };
   steps.max = steps.value = columns.length;
   steps.oninput = grow;
-  const sizes = new ResizeObserver(() => tree.classList.toggle("scrolls", tree.scrollWidth > tree.clientWidth));
-  sizes.observe(tree);
+  new ResizeObserver(() => tree.classList.toggle("scrolls", tree.scrollWidth > tree.clientWidth)).observe(tree);
   light(null);
-  return () => sizes.disconnect();
 }
 
 function drawTree(columns, summary) {
