@@ -5,10 +5,15 @@ import json
 from streamlit.testing.v1 import AppTest
 
 
+def component_data(app: AppTest, name: str) -> list:
+    """What a component of the page is given."""
+    [component] = [each for each in app.get("bidi_component") if each.proto.component_name == f"captioning_{name}"]
+    return json.loads(component.proto.json)
+
+
 def player_data(app: AppTest) -> dict:
     """What the player on the page shows."""
-    [player] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_player"]
-    data, _ = json.loads(player.proto.json)
+    data, _ = component_data(app, "player")
     return data
 
 

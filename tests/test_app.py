@@ -24,7 +24,7 @@ from captioning.page.views.compare import describe_widths
 from captioning.vocabulary import tokenize
 from tests.browser import ROOT
 from tests.helpers import make_kaggle, make_photos
-from tests.page import captions_of, errors, player_data, report, text_of, upload
+from tests.page import captions_of, component_data, errors, player_data, report, text_of, upload
 
 
 @pytest.fixture
@@ -258,8 +258,7 @@ def test_another_photo_forgets_what_if_and_another_width_does_not(start):
 def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, photos):
     app = start(view="search", beam="3", photo="Motorbike")
     assert errors(app) == []
-    [tree] = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_tree"]
-    search, about = json.loads(tree.proto.json)
+    search, about = component_data(app, "tree")
     steps = search["steps"]
     caption = captioner(photos / "motorcyclist-in-fog.jpg", SearchOptions(beam_size=3))
     won = [node["label"] for step in steps for node in step if node["fate"] == "won"]
