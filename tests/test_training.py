@@ -28,7 +28,7 @@ from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
 from captioning.model.model import load_model, save_model
-from captioning.training import stages
+from captioning.training import learning_rate
 from captioning.training.callbacks import warnings_of
 from captioning.training.flags import read_settings
 from captioning.training.learning_rate import describe_search
@@ -426,7 +426,7 @@ def test_the_learning_rate_finder_goes_through_small_data_again_and_draws_the_lo
 ):
     drawn = []
     monkeypatch.setattr(
-        stages, "plot_learning_rates", lambda *found: (drawn.append(found), plot_learning_rates(*found))
+        learning_rate, "plot_learning_rates", lambda *found: (drawn.append(found), plot_learning_rates(*found))
     )
     # Five batches an epoch, of which the settings ask for one.
     flags = ["--find-lr", "1", "--epochs", "1", "--batch-size", "4", "--teacher-forcing", "0.5"]
