@@ -22,60 +22,55 @@ def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> 
     Raises:
         ValueError: one is refused; the message is a clause.
     """
-    config, vocabulary_size = info.config, len(info.vocabulary)
-    grid = _read_grid(encoder, config.image_size)
-    cells = grid[0] * grid[1]
-    depth = config.neck_size or info.channels
-
-    def floats(*shape: int | str) -> GraphTensor:
-        return GraphTensor("float32", shape)
-
-    def integers(*shape: int | str) -> GraphTensor:
-        return GraphTensor("int64", shape)
-
+    grid = _read_grid(encoder, info.config.image_size)
     # A weight in float16 is given to the runtime in float32.
     weights = {
         name: GraphTensor("float32" if tensor.type == "F16" else TYPES[tensor.type].name, tensor.shape)
         for name, tensor in info.tensors.items()
     }
-    sizes = {**LARGEST, "candidates": vocabulary_size}
-    projected, state = floats(cells, config.attention_size), config.decoder_size
-    encoder_inputs = (GraphTensor("uint8", (1, 3, config.image_size, config.image_size)),)
-    encoder_outputs = (floats(*grid, depth), projected, floats(1, state), floats(1, state))
-    step_inputs = (
-        floats(cells, depth),
-        projected,
-        floats("states", state),
-        floats("states", state),
-        integers("rows"),
-        integers("rows"),
-        integers("rows", "wanted"),
-        integers(1),
-    )
-    step_outputs = (
-        floats("states", cells),
-        floats("rows", state),
-        floats("rows", state),
-        floats("rows", "candidates"),
-        integers("rows", "candidates"),
-        floats("rows", "wanted"),
-    )
+    sizes = {**LARGEST, "candidates": len(info.vocabulary)}
     return (
-        check_graph(
-            encoder,
-            inputs=dict(zip(ENCODER_INPUTS, encoder_inputs, strict=True)),
-            outputs=dict(zip(ENCODER_OUTPUTS, encoder_outputs, strict=True)),
-            weights=weights,
-            sizes=sizes,
-        ),
-        check_graph(
-            step,
-            inputs=dict(zip(STEP_INPUTS, step_inputs, strict=True)),
-            outputs=dict(zip(STEP_OUTPUTS, step_outputs, strict=True)),
-            weights=weights,
-            sizes=sizes,
-        ),
+        check_graph(encoder, **_encoder_tensors(info, grid), weights=weights, sizes=sizes),
+        check_graph(step, **_step_tensors(info, grid), weights=weights, sizes=sizes),
     )
+
+
+def _encoder_tensors(info: CheckpointInfo, grid: tuple[int, int]) -> dict[str, dict[str, GraphTensor]]:
+    """Inputs and outputs of the encoder, by name."""
+    size, (features, projected) = info.config.image_size, _memory(info, grid)
+    state = _floats(1, info.config.decoder_size)
+    inputs = (GraphTensor("uint8", (1, 3, size, size)),)
+    outputs = (_floats(*grid, features.shape[1]), projected, state, state)
+    return {"inputs": _named(ENCODER_INPUTS, inputs), "outputs": _named(ENCODER_OUTPUTS, outputs)}
+
+
+def _step_tensors(info: CheckpointInfo, grid: tuple[int, int]) -> dict[str, dict[str, GraphTensor]]:
+    """Inputs and outputs of a step, by name."""
+    before, after = (_floats(rows, info.config.decoder_size) for rows in ("states", "rows"))
+    rows, wanted = _integers("rows"), _integers("rows", "wanted")
+    inputs = (*_memory(info, grid), before, before, rows, rows, wanted, _integers(1))
+    attention = _floats("states", grid[0] * grid[1])
+    best = _floats("rows", "candidates"), _integers("rows", "candidates")
+    outputs = (attention, after, after, *best, _floats("rows", "wanted"))
+    return {"inputs": _named(STEP_INPUTS, inputs), "outputs": _named(STEP_OUTPUTS, outputs)}
+
+
+def _memory(info: CheckpointInfo, grid: tuple[int, int]) -> tuple[GraphTensor, GraphTensor]:
+    """A photo's features and their projection."""
+    cells, depth = grid[0] * grid[1], info.config.neck_size or info.channels
+    return _floats(cells, depth), _floats(cells, info.config.attention_size)
+
+
+def _floats(*shape: int | str) -> GraphTensor:
+    return GraphTensor("float32", shape)
+
+
+def _integers(*shape: int | str) -> GraphTensor:
+    return GraphTensor("int64", shape)
+
+
+def _named(names: tuple[str, ...], tensors: tuple[GraphTensor, ...]) -> dict[str, GraphTensor]:
+    return dict(zip(names, tensors, strict=True))
 
 
 def _read_grid(encoder: bytes, image_size: int) -> tuple[int, int]:
