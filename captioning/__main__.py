@@ -20,7 +20,7 @@ from captioning.inference.options import SearchOptions
 from captioning.settings import declared
 from captioning.visualize.formats import FORMATS
 
-MAX_WORKERS = 1000
+MAX_WORKERS, MAX_PORT = 1000, 65_535
 # Python looks for garbage after this many new objects. Imports make half a million that are not garbage; looking
 # through them after every 700, as is the default, takes a tenth of the time of captioning one photo.
 OBJECTS_A_COLLECTION = 100_000
@@ -47,12 +47,10 @@ def search_option(name: str) -> dict[str, Any]:
     return {"type": read, "default": option.default, "help": help}
 
 
-def worker_count(text: str) -> int:
-    """A number of workers given on the command line."""
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of workers: give a whole number from 1 to {MAX_WORKERS}"
-        )
+def whole_number(text: str, most: int) -> int:
+    """A number from 1 to `most` given on the command line."""
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most}, not {text!r}")
     return int(text)
 
 
@@ -93,13 +91,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="caption all photos below the folder into a .csv, .jsonl or .parquet",
     )
     whole.add_argument("--engine", choices=["threads", "ray"], default="threads", help="default: %(default)s")
-    whole.add_argument("--workers", type=worker_count, metavar="N", help="default: one a core")
+    whole.add_argument("--workers", type=partial(whole_number, most=MAX_WORKERS), metavar="N", help="default: one a core")
     whole.add_argument("--address", help="of a Ray cluster; default: a Ray of its own on this machine")
 
     app = commands.add_parser("app", help="start the page, and open it in a browser")
     app.add_argument("--photos", type=Path, help="folder of photos to show instead of the gallery")
     app.add_argument("--data", type=Path, nargs="+", default=[], help="data sets to browse")
-    app.add_argument("--port", type=int, default=8501, help="default: %(default)s")
+    app.add_argument("--port", type=partial(whole_number, most=MAX_PORT), default=8501, help="default: %(default)s")
     app.set_defaults(run=run_app)
 
     export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
