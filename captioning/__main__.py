@@ -91,7 +91,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="caption all photos below the folder into a .csv, .jsonl or .parquet",
     )
     whole.add_argument("--engine", choices=["threads", "ray"], default="threads", help="default: %(default)s")
-    whole.add_argument("--workers", type=partial(whole_number, most=MAX_WORKERS), metavar="N", help="default: one a core")
+    whole.add_argument(
+        "--workers", type=partial(whole_number, most=MAX_WORKERS), metavar="N", help="default: one a core"
+    )
     whole.add_argument("--address", help="of a Ray cluster; default: a Ray of its own on this machine")
 
     app = commands.add_parser("app", help="start the page, and open it in a browser")

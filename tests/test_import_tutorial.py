@@ -21,6 +21,7 @@ from captioning.inference.torch_backend import TorchBackend
 from captioning.model.model import load_model
 from captioning.model.tutorial import import_tutorial
 from tests.helpers import refused
+from tests.page import captions_of, errors
 
 WORDS = "a dog runs on the grass red ball".split()
 SIZE, EMBEDDED, ATTENDED = 24, 16, 20
@@ -141,14 +142,16 @@ def test_an_imported_model_computes_what_the_tutorial_does(modules, imported, ph
 
 
 @pytest.mark.slow
-def test_an_imported_model_captions_a_photo_and_is_opened_in_the_app(imported, photos, start, monkeypatch):
+def test_an_imported_model_captions_a_photo_and_does_so_in_the_app(imported, photos, start, monkeypatch):
     caption = Captioner.from_checkpoint(imported, "cpu")(photos / "pizza.jpg")
     assert set(caption.text.split()) <= set(WORDS)
     assert caption.steps[0].attention.shape == (14, 14)
     monkeypatch.setattr(captioning, "CHECKPOINT_FOLDER", imported.parent)
     app = start(checkpoint=imported.name)
-    assert not app.exception
-    assert not app.error
+    assert not errors(app)
+    [said] = captions_of(app)
+    assert said
+    assert set(said.split()) <= set(WORDS)
 
 
 class _Call:

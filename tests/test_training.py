@@ -295,8 +295,9 @@ def test_another_library_version_is_refused_and_an_older_fingerprint_is_extended
         (lambda *_: saved_with_torch([1, 2]), "is damaged"),
         (lambda *_: saved_with_torch({"state_dict": {}, "callbacks": {"SaveState": {}}}), "is not a state of stage 3"),
         (lambda _, folder: (folder / "stage2.ckpt").read_bytes(), "is not a state of stage 3"),
+        (lambda state, _: without_columns(state, "score"), "is of an older version"),
     ],
-    ids=["cut", "empty", "noise", "pickle", "list", "of another model", "of another stage"],
+    ids=["cut", "empty", "noise", "pickle", "list", "of another model", "of another stage", "without scores"],
 )
 def test_a_state_that_cannot_be_resumed_is_named_with_the_remedy(
     interrupted, data, tmp_path, run_main, content, problem
@@ -315,6 +316,26 @@ def saved_with_torch(value: object) -> bytes:
     file = io.BytesIO()
     torch.save(value, file)
     return file.getvalue()
+
+
+def without_columns(state: bytes, *columns: str) -> bytes:
+    """A state whose epochs lack columns, as an older version wrote them."""
+    content = torch.load(io.BytesIO(state), weights_only=True)
+    table = content["callbacks"]["EpochTable"]
+    table["rows"] = [{name: value for name, value in row.items() if name not in columns} for row in table["rows"]]
+    return saved_with_torch(content)
+
+
+@pytest.mark.slow
+def test_a_state_of_before_the_columns_that_tell_of_a_run_gone_wrong_is_resumed(interrupted, data, tmp_path):
+    folder = shutil.copytree(interrupted / "run", tmp_path / "run")
+    state = folder / "stage3.ckpt"
+    state.write_bytes(without_columns(state.read_bytes(), "words", "distinct", "distinct_words", "movement"))
+    (folder / "run.json").unlink()
+    run(train(data, tmp_path, *STAGES, "--stage3-epochs", "3", "--resume"))
+    rows = table(folder / "metrics_stage3.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [bool(row["movement"]) for row in rows] == [False, False, True]
 
 
 @pytest.mark.slow
@@ -373,6 +394,7 @@ def test_several_data_sets_are_trained_on_together_and_scored_separately(data, t
     # Train and dev, cached once for both stages.
     assert len(list((tmp_path / "cache").iterdir())) == 2
     assert "1 of 4 train photos of dataset_second left out" in out
+    assert "dataset_second has no test split to score.\n" in out
     info = read_info(tmp_path / "model.safetensors")
     assert "zebra" in info.vocabulary.words
     first, other = info.training.datasets
@@ -437,6 +459,33 @@ def test_the_learning_rate_finder_goes_through_small_data_again_and_draws_the_lo
     assert f"Suggested learning rate: {describe_search(rates, losses, suggestion)} (see " in out
     assert Image.open(tmp_path / "run" / "lr_find_stage1.png").size > (600, 400)
     assert not list((tmp_path / "run").glob("*.ckpt"))
+
+
+@pytest.mark.slow
+def test_the_learning_rate_finder_does_without_a_long_dev_split(tmp_path, run_main):
+    """Of which a hundred batches would be scored, after each of the passes over a short train split."""
+    photos = make_photos(tmp_path, [f"{number}.png" for number in range(112)])
+    rows = [
+        {"image": photo.name, "caption": "A dog runs.", "split": "train" if place < 4 else "dev"}
+        for place, photo in enumerate(photos)
+    ]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ["--find-lr", "1", "--batch-size", "1"]
+    code, out, error = run_main(train_command.main, *train(tmp_path, tmp_path, *flags)[2:])
+    assert code == 0, error
+    assert "Suggested learning rate: " in out
+
+
+@pytest.mark.slow
+def test_machines_that_would_not_find_each_other_are_refused(data, tmp_path, run_main, monkeypatch):
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    command = train(data, tmp_path, "--num-nodes", "2")[2:]
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    code, _, error = run_main(train_command.main, *command)
+    assert code == 2
+    assert error.startswith("Machines do not find each other without MASTER_PORT, NODE_RANK: set on each ")
+    assert error.count("\n") == 1
 
 
 def test_a_suggested_learning_rate_is_trusted_only_within_the_search():

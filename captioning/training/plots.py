@@ -12,6 +12,9 @@ from captioning.record import Score
 # Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
+# What every epoch needs to be compared with others and drawn.
+DRAWN = frozenset({"epoch", "valid_loss", "score", "bleu4", "cider"})
+
 
 def plot_epochs(rows: Sequence[Mapping], path: Path) -> None:
     """Draw the epochs of a stage: losses above, dev scores below, the best epoch marked.

@@ -19,7 +19,8 @@ from captioning.data.features import file_size
 from captioning.errors import CheckpointError, DatasetError, shown
 from captioning.files import changed, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
-from captioning.training.callbacks import SaveState
+from captioning.training.callbacks import EpochTable, SaveState
+from captioning.training.plots import DRAWN
 from captioning.training.settings import RunSettings, StageSettings
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import Vocabulary
@@ -168,18 +169,21 @@ def check_state(path: Path, stage: int, task: CaptioningTask) -> None:
     """Check that a saved state is whole, and belongs to this stage.
 
     Raises:
-        CheckpointError: it is damaged, or belongs to another stage or model.
+        CheckpointError: it is damaged, belongs to another stage or model, or its epochs were not scored as now.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         shapes = {name: tensor.shape for name, tensor in state["state_dict"].items()}
         found = state["callbacks"][SaveState.__qualname__].get("stage", stage)
+        rows = state["callbacks"].get(EpochTable.__qualname__, {"rows": []})["rows"]
+        complete = all(row.keys() >= DRAWN for row in rows)
     except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UnpicklingError, ValueError):
         problem = "is damaged"
     else:
-        if found == stage and shapes == {name: tensor.shape for name, tensor in task.state_dict().items()}:
+        same = found == stage and shapes == {name: tensor.shape for name, tensor in task.state_dict().items()}
+        if same and complete:
             return
-        problem = f"is not a state of stage {stage} of this run"
+        problem = "is of an older version" if same else f"is not a state of stage {stage} of this run"
     raise CheckpointError(f"{path} {problem}: remove it, and stage {stage} is trained from its beginning.")
 
 
