@@ -2,8 +2,9 @@
 
 python -m benchmarks.app [--runs N]
 
-Measured are a step to the next word, and a change of the beam width, each until what is new is drawn; and changes of
-the width while somebody else uploads a photo of 64 megapixels. For the time to the first caption see benchmarks.start.
+Measured are a step to the next word, a change of the beam width, a part of the photo that is hidden, and what mattered
+for the words, each until what is new is drawn; and changes of the width while somebody else uploads a photo of 64
+megapixels. For the time to the first caption see benchmarks.start.
 """
 
 import re
@@ -32,7 +33,7 @@ def main() -> None:
     parser = summarised(__doc__)
     parser.add_argument("--runs", type=int, default=3, help="times that the app is started (default: %(default)s)")
     arguments = parser.parse_args()
-    steps, widths, beside = [], [], []
+    steps, widths, hidden, mattered, beside = [], [], [], [], []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = launch(playwright)
         for run in range(arguments.runs):
@@ -41,12 +42,16 @@ def main() -> None:
                 page.set_default_timeout(PATIENCE)
                 open_player(page, server.url)
                 steps += measure_steps(page)
+                hidden += measure_hidden(page)
+                mattered.append(measure_what_mattered(page))
                 widths += measure_widths(page)
                 beside += measure_beside_upload(page, browser, server.url, large_photo(Path(folder)))
                 page.close()
         browser.close()
     report("step to the next word", steps)
     report("change of beam width", widths)
+    report("part of the photo hidden", hidden)
+    report("what mattered", mattered)
     report("the same while 64 megapixels are uploaded", beside)
 
 
@@ -54,6 +59,34 @@ def measure_steps(page: Page) -> list[float]:
     """Seconds of each step from the first word to the last."""
     count = page.locator(".sentence button").count()
     return [page.locator(".picture canvas").evaluate(STEP) / 1000 for _ in range(count - 1)]
+
+
+def measure_hidden(page: Page) -> list[float]:
+    """Seconds from the end of each drag over the photo until the address, written after the caption, has the part."""
+    box = page.locator(".picture").bounding_box()
+    assert box
+    seconds = []
+    for share in (0.3, 0.4, 0.5, 0.6, 0.7):
+        page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.2 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"], steps=4)
+        started = time.perf_counter()
+        page.mouse.up()
+        page.wait_for_url(re.compile("hide="), wait_until="commit")
+        seconds.append(time.perf_counter() - started)
+        page.get_by_role("button", name="Undo").click()
+        page.wait_for_function("!location.search.includes('hide=')")
+    return seconds
+
+
+def measure_what_mattered(page: Page) -> float:
+    """Seconds from the choice of the look until what mattered is there."""
+    started = time.perf_counter()
+    page.get_by_role("radio", name="What mattered").check(force=True)
+    page.get_by_text("Each place was hidden").wait_for()
+    seconds = time.perf_counter() - started
+    page.get_by_role("radio", name="Heat map").check(force=True)
+    return seconds
 
 
 def measure_widths(page: Page) -> list[float]:

@@ -38,8 +38,10 @@ _HOMES = {
     "DatasetError": "errors",
     "ImageError": "errors",
     "PrefixError": "errors",
+    "RectangleError": "errors",
     "SearchOptions": "inference.options",
     "Step": "inference.caption",
+    "hide": "hiding",
     "open_image": "images",
 }
 __all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", "__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -19,6 +19,7 @@ from captioning.files import is_no_file, write_whole
 from captioning.inference.options import SearchOptions
 from captioning.settings import declared
 from captioning.visualize.formats import FORMATS
+from captioning.visualize.looks import LOOKS, OCCLUSION
 
 MAX_WORKERS, MAX_PORT = 1000, 65_535
 # Python looks for garbage after this many new objects. Imports make half a million that are not garbage; looking
@@ -76,10 +77,20 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto, cpu, cuda, mps, or a provider of ONNX Runtime by its name (default: %(default)s)",
     )
+    hiding = Parser(add_help=False)
+    hiding.add_argument(
+        "--hide",
+        action="append",
+        default=[],
+        metavar="L,T,R,B",
+        help="a part of the photo that the model does not see: left,top,right,bottom from 0 to 1; may be given again",
+    )
     printed = Parser(add_help=False)
     printed.add_argument("--json", action="store_true", help="print JSON")
 
-    caption = commands.add_parser("caption", parents=[shared, printed], help="caption photos, or a folder of them")
+    caption = commands.add_parser(
+        "caption", parents=[shared, hiding, printed], help="caption photos, or a folder of them"
+    )
     caption.add_argument("photos", nargs="+", metavar="PHOTO", help="or one folder, with --output")
     caption.add_argument("--beam-size", **search_option("beam_size"))
     caption.set_defaults(run=run_caption)
@@ -102,12 +113,17 @@ def build_parser() -> argparse.ArgumentParser:
     app.add_argument("--port", type=partial(whole_number, most=MAX_PORT), default=8501, help="default: %(default)s")
     app.set_defaults(run=run_app)
 
-    export = commands.add_parser("export", parents=[shared], help="write a caption with its attention as a file")
+    export = commands.add_parser(
+        "export", parents=[shared, hiding], help="write a caption with its attention as a file"
+    )
     export.add_argument("photo", metavar="PHOTO")
     export.add_argument("--format", choices=list(FORMATS), required=True)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     export.add_argument("--beam-size", **search_option("beam_size"))
-    export.add_argument("--look", choices=["heat", "spotlight", "contour"], default="heat", help="default: %(default)s")
+    export.add_argument(
+        "--look", choices=list(LOOKS), default=next(iter(LOOKS)),
+        help=f"default: %(default)s; {OCCLUSION}: how much less likely hiding each place makes a word",
+    )  # fmt: skip
     export.set_defaults(run=run_export)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
@@ -152,8 +168,10 @@ def run_caption(arguments: argparse.Namespace) -> int:
     if arguments.output:
         return run_caption_folder(arguments)
     # Here, so that a command that only explains itself does not wait for torch.
+    from captioning.hiding import read_rectangle
     from captioning.inference.captioner import Captioner
 
+    hidden = tuple(map(read_rectangle, arguments.hide))
     captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     status = 0
@@ -161,13 +179,14 @@ def run_caption(arguments: argparse.Namespace) -> int:
         try:
             if os.path.isdir(photo):
                 raise CaptioningError(f"{photo} is a folder: name a file for its captions with --output.")
-            caption = captioner(photo, options)
+            caption = captioner(photo, options, hidden=hidden)
         except CaptioningError as error:
             print(error, file=sys.stderr)
             status = 2
             continue
         if arguments.json:
-            print(json.dumps({"photo": photo, **caption.as_dict()}), flush=True)
+            parts = {"hidden": hidden} if hidden else {}
+            print(json.dumps({"photo": photo, **caption.as_dict(), **parts}), flush=True)
         else:
             print(f"{photo}: {caption.text}" if len(arguments.photos) > 1 else caption.text, flush=True)
     return status
@@ -179,8 +198,10 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
     from captioning.batch.run import Job, caption_folder
     from captioning.batch.threads import caption_with_threads
 
-    if len(arguments.photos) > 1 or arguments.json:
-        raise CaptioningError("--output is for the captions of one folder: name no other photo, and leave out --json.")
+    if len(arguments.photos) > 1 or arguments.json or arguments.hide:
+        raise CaptioningError(
+            "--output is for the captions of one folder: name no other photo, and leave out --json and --hide."
+        )
     if arguments.address and arguments.engine != "ray":
         raise CaptioningError("--address is that of a Ray cluster: add --engine ray.")
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
@@ -196,16 +217,22 @@ def run_caption_folder(arguments: argparse.Namespace) -> int:
 def run_export(arguments: argparse.Namespace) -> int:
     """Write a caption as a file."""
     # Here, so that captioning does not wait for what only drawing needs.
+    from captioning.hiding import hide, read_rectangle
     from captioning.images import open_image
     from captioning.inference.captioner import Captioner
+    from captioning.inference.probing import probe
     from captioning.visualize.export import Scene
     from captioning.visualize.player.data import CaptionPane
 
+    hidden = tuple(map(read_rectangle, arguments.hide))
     photo = open_image(arguments.photo)
     captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
     options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
     credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
-    scene = Scene(arguments.photo, photo, (CaptionPane(captioner(photo, options)),), arguments.look, credit)
+    caption = captioner(photo, options, hidden=hidden)
+    occlusion = probe(captioner, hide(photo, hidden), caption) if arguments.look == OCCLUSION else None
+    pane = CaptionPane(caption, hidden=hidden, occlusion=occlusion)
+    scene = Scene(arguments.photo, photo, (pane,), arguments.look, credit)
     write_whole(arguments.output, FORMATS[arguments.format].make(scene))
     return 0
 

@@ -24,6 +24,10 @@ class PrefixError(CaptioningError):
     """Words that a caption was asked to begin with, and cannot."""
 
 
+class RectangleError(CaptioningError):
+    """A part of a photo that was asked to be hidden, and cannot be."""
+
+
 def shown(name: object) -> str:
     """A name from outside as a sentence can hold it: on one line, of bounded length, and nothing that turns text round.
 

@@ -13,8 +13,7 @@ def component_data(app: AppTest, name: str) -> list:
 
 def player_data(app: AppTest) -> dict:
     """What the player on the page shows."""
-    data, _ = component_data(app, "player")
-    return data
+    return component_data(app, "player")[0]
 
 
 def captions_of(app: AppTest) -> list[str]:

@@ -219,9 +219,9 @@ def test_a_widget_that_was_set_is_set_again_if_the_browser_has_not_heard_of_it(s
 def test_a_word_of_another_photos_caption_is_not_said(start):
     app = start()
     about = app.session_state["shown"]
-    report(app, "say", words=["a", "cat"], about="another photo")
+    report(app, "change", said=["a", "cat"], hidden=[], about="another photo")
     assert len(captions_of(app)) == 1
-    report(app, "say", words=["a", "cat"], about=about)
+    report(app, "change", said=["a", "cat"], hidden=[], about=about)
     assert captions_of(app)[1].startswith("a cat")
 
 
@@ -271,7 +271,7 @@ def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, ph
     ]
     # A box that is chosen is what the model says next.
     words = [steps[0][1]["word"]]
-    report(app, "say", words=words, about=about)
+    report(app, "change", said=words, hidden=[], about=about)
     assert [step["word"] for step in player_data(app)["captions"][1]["steps"]][:1] == words
 
 

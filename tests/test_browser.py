@@ -100,7 +100,8 @@ def test_after_a_click_the_keys_belong_to_the_player(page):
     for key, at in (("ArrowRight", 1), ("PageDown", 2), ("PageUp", 1), ("End", len(said) - 1), ("Home", 0)):
         page.keyboard.press(key)
         assert current(page) == said[at], key
-    page.get_by_label("Opacity").click()
+    page.locator(".drawing summary").click()
+    page.get_by_role("slider", name="Opacity").click()
     page.keyboard.press("ArrowRight")
     page.get_by_role("radio", name="Compare").click()
     page.get_by_role("heading", name="Beam widths").wait_for()
@@ -222,7 +223,8 @@ def test_every_look_is_another_picture_and_opacity_and_colours_change_it(page):
     for look in ("Spotlight", "Contour", "Heat map"):
         page.get_by_role("radio", name=look).check(force=True)
         seen.add(picture(page))
-    page.get_by_label("Colours").select_option("viridis")
+    page.locator(".drawing summary").click()
+    page.get_by_role("combobox", name="Colours").select_option("viridis")
     seen.add(picture(page))
     page.get_by_role("slider", name="Opacity").press("ArrowRight")
     seen.add(picture(page))

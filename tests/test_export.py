@@ -18,7 +18,6 @@ from captioning.__main__ import main
 from captioning.files import write_whole
 from captioning.visualize.attention import (
     COLOR_MAPS,
-    LOOKS,
     attention_map,
     attention_overlay,
     color_table,
@@ -27,6 +26,7 @@ from captioning.visualize.attention import (
 from captioning.visualize.export import DARK, LIGHT, Scene, file_name
 from captioning.visualize.fonts import font_for
 from captioning.visualize.formats import FORMATS
+from captioning.visualize.looks import LOOKS
 from captioning.visualize.player.data import CaptionPane, player_data
 from tests.browser import ROOT
 from tests.helpers import refused

@@ -12,6 +12,7 @@ from PIL import Image
 
 from captioning.checkpoint import CheckpointInfo, read_info
 from captioning.errors import CheckpointError, ImageError, PrefixError, shown
+from captioning.hiding import Rectangle, hide
 from captioning.hub import find_checkpoint
 from captioning.images import PhotoSource, open_image, to_pixels
 from captioning.inference.backend import Backend, EncodedPhoto
@@ -92,14 +93,22 @@ class Captioner:
         """
         return cls.from_checkpoint(find_checkpoint(repository), device, precision, single_thread=single_thread)
 
-    def __call__(self, photo: PhotoSource, options: SearchOptions | None = None) -> Caption:
-        """Caption one photo, whatever it is given as; see `open_image`.
+    def __call__(
+        self, photo: PhotoSource, options: SearchOptions | None = None, *, hidden: Sequence[Rectangle] = ()
+    ) -> Caption:
+        """Caption one photo.
+
+        Args:
+            photo: whatever it is given as; see `open_image`.
+            options: of the search.
+            hidden: rectangles that the model does not see; see `hide`.
 
         Raises:
             ImageError: it cannot be read.
+            RectangleError: a rectangle does not lie in it.
             TypeError: it is of another type.
         """
-        return self.describe(self.encode([open_image(photo)]), options)[0]
+        return self.describe(self.encode([hide(open_image(photo), hidden)]), options)[0]
 
     def many(
         self, photos: Iterable[PhotoSource], options: SearchOptions | None = None

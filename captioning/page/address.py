@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 import streamlit as st
 
 from captioning import SearchOptions
-from captioning.errors import shown
+from captioning.errors import RectangleError, shown
 from captioning.page.events import choose
 from captioning.page.library import BEAM_SIZES, Library, offered_checkpoints
 from captioning.page.views import offered_views
-from captioning.visualize.attention import LOOKS
+from captioning.page.what_if import address_of, change, current, read_what_if
+from captioning.visualize.looks import LOOKS
 
 
 def open_address(library: Library) -> None:
@@ -49,8 +50,11 @@ def follow_address(library: Library, asked: Mapping[str, str]) -> None:
     choose("beam_size", int(known.get("beam") or SearchOptions().beam_size))
     choose("words", "")
     state.look = known.get("look", next(iter(LOOKS)))
-    words = asked.get("say", "").split()[: SearchOptions().max_steps]
-    state.said = [words] if words else []
+    state.changes = []
+    try:
+        change(read_what_if(asked.get("say", ""), asked.get("hide", "")))
+    except RectangleError as error:
+        state.notice = str(error)
     state.shown = None
 
 
@@ -98,8 +102,8 @@ def page_address() -> dict[str, str]:
     if address["view"] == "compare" and state.get("other"):
         address["other"] = state.other
     address["look"] = state.look
-    if state.said and "photo" in address:
-        address["say"] = " ".join(state.said[-1])
+    if "photo" in address:
+        address |= address_of(current())
     return address
 
 

@@ -10,6 +10,7 @@ from captioning import Caption, Captioner, ImageError, SearchOptions, open_image
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.files import FileFingerprint, file_fingerprint
 from captioning.inference.captioner import EncodedPhotos
+from captioning.inference.probing import Occlusion, probe
 from captioning.memory import give_back_free_memory
 from captioning.page.library import Photo, read_photo
 from captioning.visualize.player.data import CaptionPane, player_data
@@ -69,6 +70,11 @@ def encode(checkpoint: FileFingerprint, photo: Photo) -> EncodedPhotos:
 def describe(checkpoint: FileFingerprint, photo: Photo, beam_size: int, prefix: tuple[str, ...] = ()) -> Caption:
     options = SearchOptions(beam_size=beam_size, keep_tree=True)
     return load_captioner(checkpoint).describe(encode(checkpoint, photo), options, [prefix])[0]
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("key"), Caption: identify_caption})
+def find_what_mattered(checkpoint: FileFingerprint, photo: Photo, caption: Caption) -> Occlusion:
+    return probe(load_captioner(checkpoint), photo.image, caption)
 
 
 @st.cache_resource(

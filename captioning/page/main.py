@@ -21,7 +21,8 @@ from captioning.page.sidebar import choose_any, choose_beam_width, choose_checkp
 from captioning.page.text import as_markdown, show_error
 from captioning.page.views import VIEWS, offered_views
 from captioning.page.views.compare import open_width
-from captioning.page.views.step_through import say_instead, undo
+from captioning.page.views.step_through import find_out
+from captioning.page.what_if import follow_change, undo
 
 TITLE = "Show, Attend and Tell"
 STYLE = Path(__file__).parent / "style"
@@ -63,8 +64,9 @@ def show_page() -> None:
 def apply_events(library: Library) -> None:
     """Do what somebody has asked for with the page's own components."""
     actions = {
-        "say": say_instead,
+        "change": follow_change,
         "undo": undo,
+        "probe": find_out,
         "open": open_width,
         "look": keep_look,
         "turn": turn,
@@ -128,9 +130,9 @@ def choose_view(library: Library) -> str:
 
 
 def reset_what_if(checkpoint: FileFingerprint, photo: Photo) -> None:
-    """Forget the words that the model was made to say when the photo or the model changes."""
-    # The player has it too, so that a word that is clicked late on another photo's caption is recognised.
+    """Forget what was changed when the photo or the model changes."""
+    # The player has it too, so that what is changed late in another photo's caption is recognised.
     state, shown = st.session_state, str(hash((checkpoint, photo.key)))
     if state.shown not in (None, shown):
-        state.said = []
+        state.changes = []
     state.shown = shown

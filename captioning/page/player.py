@@ -21,7 +21,8 @@ def show_player(key: str, data: dict) -> None:
         js=script() + source("player/component.js"),
     )
     # A list: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).
-    mount(key=key, data=[data, st.session_state.shown])
+    state = st.session_state
+    mount(key=key, data=[data, state.shown, len(state.changes)])
 
 
 def keep_look(event: dict) -> None:

@@ -1,4 +1,4 @@
-"""Attention drawn over the photo, in three looks."""
+"""A word's attention drawn over the photo, or what mattered for the word; see `looks.py`."""
 
 import json
 from functools import cache
@@ -9,13 +9,14 @@ import contourpy
 import numpy as np
 from PIL import Image, ImageDraw
 
-LOOKS = {"heat": "Heat map", "spotlight": "Spotlight", "contour": "Contour"}
 # Matplotlib's, kept in a file: its import takes a quarter of a second. All are perceptually even, and colour-blind
 # viewers can distinguish their colours; the first is the default.
 COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
 OPACITY = 0.6
 # A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
 FULL_STRENGTH = 6
+# Drops below this, in nats, are nothing to see: where all of a caption's are, none is drawn at full strength.
+SMALLEST_DROP = 0.05
 # How finely attention is drawn before the screen or the file enlarges it.
 MAP_SIZE = 64
 # How much darker the photo is outside the contour, of what the opacity is.
@@ -47,8 +48,20 @@ def attention_overlay(
     if look == "spotlight":
         light = Image.fromarray(strength).resize(photo.size, Image.Resampling.BICUBIC)
         return Image.composite(photo, Image.blend(photo, Image.new("RGB", photo.size), opacity), light)
-    colors = Image.fromarray(color_table(color_map)[strength]).resize(photo.size, Image.Resampling.BICUBIC)
-    return Image.blend(photo, colors, opacity)
+    return _draw_colors(photo, strength, opacity, color_map)
+
+
+def occlusion_overlay(
+    photo: Image.Image, drops: np.ndarray, most: float, *, opacity: float = OPACITY, color_map: str = COLOR_MAPS[0]
+) -> Image.Image:
+    """The photo with what mattered for one word over it, in colours from dark (nothing) to bright.
+
+    Args:
+        photo: RGB.
+        drops, most: see `occlusion_map`.
+        opacity, color_map: as of `attention_overlay`.
+    """
+    return _draw_colors(photo, occlusion_map(drops, most), opacity, color_map)
 
 
 def attention_map(attention: np.ndarray) -> np.ndarray:
@@ -57,8 +70,17 @@ def attention_map(attention: np.ndarray) -> np.ndarray:
     255 is where the model looked most; where it looked everywhere alike, all stays dim.
     """
     enlarged = _enlarge(attention)
-    strength = enlarged / max(enlarged.max(), FULL_STRENGTH / attention.size)
-    return (strength.clip(0, 1) * 255).round().astype(np.uint8)
+    return _to_bytes(enlarged / max(enlarged.max(), FULL_STRENGTH / attention.size))
+
+
+def occlusion_map(drops: np.ndarray, most: float) -> np.ndarray:
+    """How strongly to draw what mattered for a word, (MAP_SIZE, MAP_SIZE) uint8.
+
+    Args:
+        drops: of its log-probability, (rows, columns); see `Occlusion`. Where the word became likelier all stays dark.
+        most: the drop that is drawn at full strength; the largest of the caption's.
+    """
+    return _to_bytes(_enlarge(drops.clip(0)) / max(most, SMALLEST_DROP))
 
 
 def half_outlines(attention: np.ndarray) -> list[np.ndarray]:
@@ -87,6 +109,16 @@ def color_table(name: str) -> np.ndarray:
 def contour_color(name: str) -> str:
     """The colour of the contour's line with a map, as #rrggbb."""
     return "#" + color_table(name)[225].tobytes().hex()
+
+
+def _to_bytes(strength: np.ndarray) -> np.ndarray:
+    """Strengths from 0 to 1 as bytes; what lies outside is clipped."""
+    return (strength.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _draw_colors(photo: Image.Image, strength: np.ndarray, opacity: float, color_map: str) -> Image.Image:
+    colors = Image.fromarray(color_table(color_map)[strength]).resize(photo.size, Image.Resampling.BICUBIC)
+    return Image.blend(photo, colors, opacity)
 
 
 def _enlarge(weights: np.ndarray) -> np.ndarray:

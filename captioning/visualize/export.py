@@ -12,9 +12,11 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from captioning.hiding import hide
 from captioning.inference.caption import Caption, Step
-from captioning.visualize.attention import LOOKS, attention_overlay
+from captioning.visualize.attention import attention_overlay, occlusion_overlay
 from captioning.visualize.fonts import Font, font_for, font_for_any, is_right_to_left
+from captioning.visualize.looks import LOOKS, OCCLUSION
 from captioning.visualize.player import script
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import source, spoken, squeezed
@@ -37,8 +39,8 @@ class Scene:
     Attributes:
         title: what the photo is called; in JSON its name as it was given.
         photo: RGB.
-        panes: its caption, and the one that follows from another word where somebody has chosen one.
-        look: how attention is drawn, one of LOOKS.
+        panes: its caption, and beside it the one that follows where somebody has changed something.
+        look: one of LOOKS; what mattered is drawn where it was computed, else the attention.
         credit: a line on what made it.
     """
 
@@ -83,9 +85,21 @@ def to_png(scene: Scene) -> bytes:
 
 def to_json(scene: Scene) -> bytes:
     """The same object as `python -m captioning caption --json`, and under `what_if` the caption beside it."""
-    first, *others = (pane.caption.as_dict() for pane in scene.panes)
+    first, *others = (_pane_as_dict(pane) for pane in scene.panes)
     what_if = {"what_if": others[0]} if others else {}
     return (json.dumps({"photo": scene.title, **first, **what_if}) + "\n").encode()
+
+
+def _pane_as_dict(pane: CaptionPane) -> dict:
+    """The caption, with the parts of the photo that were hidden and what mattered, where there is that."""
+    fields = pane.caption.as_dict()
+    if pane.hidden:
+        fields["hidden"] = pane.hidden
+    if pane.occlusion:
+        drops = pane.occlusion.drops.tolist()
+        fields["words"] = [{**word, OCCLUSION: each} for word, each in zip(fields["words"], drops, strict=True)]
+        fields["agreement"] = pane.occlusion.agreement
+    return fields
 
 
 def to_html(scene: Scene) -> bytes:
@@ -114,8 +128,16 @@ def _frame(photo: Image.Image, pane: CaptionPane, index: int, look: str) -> Imag
     """A pane at a step, or at its last if it has fewer."""
     steps = pane.caption.steps
     at = min(index, len(steps) - 1)
-    picture = attention_overlay(photo, steps[at].attention, look=look)
+    picture = _drawn(hide(photo, pane.hidden), pane, at, look)
     return _with_sentence(picture, pane.caption, at)
+
+
+def _drawn(photo: Image.Image, pane: CaptionPane, index: int, look: str) -> Image.Image:
+    """The photo with a step of a pane over it."""
+    if look == OCCLUSION and pane.occlusion:
+        drops = pane.occlusion.drops
+        return occlusion_overlay(photo, drops[index], drops.max())
+    return attention_overlay(photo, pane.caption.steps[index].attention, look=look)
 
 
 def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -129,7 +151,7 @@ def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
 
 def _film_strip(scene: Scene, pane: CaptionPane) -> Image.Image:
     """A pane's photo and words, and a line that says what they are."""
-    steps, photo = pane.caption.steps, squeezed(scene.photo)
+    steps, photo = pane.caption.steps, hide(squeezed(scene.photo), pane.hidden)
     columns = _columns(len(steps) + 1, photo.width / photo.height)
     gap = 24
     tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
@@ -142,15 +164,15 @@ def _film_strip(scene: Scene, pane: CaptionPane) -> Image.Image:
     strip = Image.new("RGB", (SLIDE_WIDTH, height), PAPER)
     draw = ImageDraw.Draw(strip)
     photo = photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
-    for index, step in enumerate([None, *steps]):
-        row, column = divmod(index, columns)
+    for place in range(len(steps) + 1):
+        row, column = divmod(place, columns)
         column = columns - 1 - column if is_right_to_left(pane.caption.text) else column
         x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)
-        strip.paste(attention_overlay(photo, step.attention, look=scene.look) if step else photo, (x, y))
-        if step:
-            label = _step_font(pane.caption, step, size)
-            _write_label(draw, (x, y + tile_height + 4), tile_width, step, label)
-    _write_footer(draw, height - SLIDE_MARGIN - 10, pane, scene.credit)
+        strip.paste(_drawn(photo, pane, place - 1, scene.look) if place else photo, (x, y))
+        if place:
+            step = steps[place - 1]
+            _write_label(draw, (x, y + tile_height + 4), tile_width, step, _step_font(pane.caption, step, size))
+    _write_footer(draw, height - SLIDE_MARGIN - 10, pane, scene)
     return strip
 
 
@@ -205,10 +227,13 @@ def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, 
     draw.text((x, place[1] + font.size - 18), share, QUIET, small)
 
 
-def _write_footer(draw: ImageDraw.ImageDraw, y: int, pane: CaptionPane, credit: str) -> None:
+def _write_footer(draw: ImageDraw.ImageDraw, y: int, pane: CaptionPane, scene: Scene) -> None:
     """What the caption is, on a base line: parts of their own, for one font need not have the letters of all."""
     caption, x = pane.caption, float(SLIDE_MARGIN)
-    about = f"   ·   log-probability {caption.log_probability:.2f}   ·   {credit}"
+    facts = [f"log-probability {caption.log_probability:.2f}", scene.credit]
+    if scene.look == OCCLUSION and pane.occlusion:
+        facts.insert(1, f"agreement of what mattered with the attention {pane.occlusion.agreement:.2f}")
+    about = "".join(f"   ·   {fact}" for fact in facts)
     for part in (f"{pane.heading}: " if pane.heading else "", caption.text, about):
         font = font_for_any(part, 22)
         written = _shorten(part, font, SLIDE_WIDTH - SLIDE_MARGIN - x)

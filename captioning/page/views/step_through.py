@@ -1,4 +1,6 @@
-"""The step-through: the caption word by word, and what follows when the model is made to say another word."""
+"""The step-through: the caption word by word, and what follows when something is changed."""
+
+from dataclasses import replace
 
 import streamlit as st
 
@@ -6,66 +8,73 @@ from captioning import Caption, Captioner
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
-from captioning.page.cache import describe, load_captioner, load_player_data
+from captioning.page.cache import describe, find_what_mattered, load_captioner, load_player_data
 from captioning.page.downloads import show_downloads
-from captioning.page.events import choose
 from captioning.page.library import Photo
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
+from captioning.page.what_if import WhatIf, current
 from captioning.visualize.player.data import CaptionPane
-from captioning.visualize.screen import number, spoken
+from captioning.visualize.screen import number
 
 
 def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
-    """The caption word by word, alone or beside what the model says when it is made to say another word."""
+    """The caption word by word, alone or beside what the model says when something is changed."""
     state = st.session_state
-    plain = describe(checkpoint, photo, state.beam_size)
-    panes = [CaptionPane(plain)]
     try:
-        if state.said:
-            panes = what_if(plain, describe(checkpoint, photo, state.beam_size, tuple(state.said[-1])), state.said[-1])
+        panes = captions(checkpoint, photo, current())
     except CaptioningError as error:
         show_error(error)
-        state.said.clear()
+        state.changes = state.changes[:-1]
+        panes = captions(checkpoint, photo, current())
+    data = load_player_data(photo, panes, what_if=True)
+    # What mattered takes a second: it is found for what the player shows, when somebody wants to see it.
+    if state.get("probed") == data["id"]:
+        panes = [with_what_mattered(checkpoint, photo, pane) for pane in panes]
+        data = load_player_data(photo, panes, what_if=True)
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
         show_training_note(checkpoint)
         show_downloads(checkpoint, photo, panes)
-    if state.said:
-        show_question(state.said)
-    show_player("player", load_player_data(photo, panes, what_if=True))
-    show_timing(plain, load_captioner(checkpoint))
+    if state.changes:
+        show_question(current())
+    show_player("player", data)
+    show_timing(panes[0].caption, load_captioner(checkpoint))
 
 
-def say_instead(event: dict) -> None:
-    """Have the model begin with other words."""
-    state, words = st.session_state, event["words"]
-    # The player may still show another photo or model's caption; and a double click sends the words twice.
-    if event["about"] == state.shown and state.said[-1:] != [words]:
-        state.said = [*state.said, words]
-        choose("view", "step")
+def captions(checkpoint: FileFingerprint, photo: Photo, asked: WhatIf) -> list[CaptionPane]:
+    """The caption, and beside it the one that follows from a change.
 
-
-def what_if(plain: Caption, other: Caption, prefix: list[str]) -> list[CaptionPane]:
-    """The caption, and beside it the one that follows from another word."""
+    Raises:
+        CaptioningError: it is none that the model can follow.
+    """
+    width = st.session_state.beam_size
+    plain = describe(checkpoint, photo, width)
+    if asked == WhatIf():
+        return [CaptionPane(plain)]
+    other = describe(checkpoint, asked.seen(photo), width, asked.said)
+    notes = [f"log-probability {number(caption.log_probability)}" for caption in (plain, other)]
     return [
-        CaptionPane(plain, "What it said", f"log-probability {number(plain.log_probability)}"),
-        CaptionPane(other, "What it says then", f"log-probability {number(other.log_probability)}", forced=len(prefix)),
+        CaptionPane(plain, "What it said", notes[0]),
+        CaptionPane(other, "What it says then", notes[1], forced=len(asked.said), hidden=asked.hidden),
     ]
 
 
-def show_question(said: list[list[str]]) -> None:
-    """What the model was made to say, and the way back."""
-    prefix = said[-1]
-    words = " ".join(prefix[:-1])
-    place = f"after “{words}”" if words else "at the beginning"
+def with_what_mattered(checkpoint: FileFingerprint, photo: Photo, pane: CaptionPane) -> CaptionPane:
+    seen = WhatIf(hidden=pane.hidden).seen(photo)
+    return replace(pane, occlusion=find_what_mattered(checkpoint, seen, pane.caption))
+
+
+def find_out(event: dict) -> None:
+    """Find what mattered for what the player shows."""
+    st.session_state.probed = event["data"]
+
+
+def show_question(asked: WhatIf) -> None:
+    """What was changed, and the way back."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        show_buttons("undo", [Button("Undo", {"name": "undo", "left": len(said) - 1})], width="content")
-        st.markdown(as_markdown(f"What if it said “{spoken(prefix[-1])}” {place}?"), help=LOG_PROBABILITY)
-
-
-def undo(event: dict) -> None:
-    """Take back what the model was made to say last; a double click takes back no more."""
-    st.session_state.said = st.session_state.said[: event["left"]]
+        left = len(st.session_state.changes) - 1
+        show_buttons("undo", [Button("Undo", {"name": "undo", "left": left})], width="content")
+        st.markdown(as_markdown(asked.question()), help=LOG_PROBABILITY)
 
 
 def show_timing(caption: Caption, captioner: Captioner) -> None:

@@ -5,4 +5,5 @@ from captioning.visualize.screen import source
 
 def script() -> str:
     """The player's JavaScript."""
-    return "".join(source(f"player/{name}.js") for name in ("keys", "pictures", "presenting", "touching", "player"))
+    names = ("keys", "pictures", "thought", "occlusion", "presenting", "touching", "hiding", "player")
+    return "".join(source(f"player/{name}.js") for name in names)

@@ -5,7 +5,8 @@
  * anything else that is done on it. Behind the # is also whether the page presents.
  *
  * What the server needs to know is an event for the page's events.js: the look that was chosen, because downloads are
- * drawn with it; a word to be said instead; and the next photo.
+ * drawn with it; words to be said instead and parts of the photo to be hidden, and to take that back; what mattered, if
+ * somebody wants to see it; and the next photo.
  */
 
 const players = new WeakMap();
@@ -14,9 +15,9 @@ const [opened] = performance.getEntriesByType("navigation");
 // Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
 const place = { photo: null, word: wordIn(opened.name) || 1, presenting: hashOf(opened.name).has("present") };
 
-export default function ({ data: [content, about], parentElement }) {
+export default function ({ data: [content, about, changes], parentElement }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
-  Object.assign(mounted, { content, about });
+  Object.assign(mounted, { content, about, changes });
   // Another caption of the same photo starts at the current word.
   const word = place.photo === null || place.photo === content.photo.url ? place.word : 1;
   place.photo = content.photo.url;
@@ -32,11 +33,20 @@ export default function ({ data: [content, about], parentElement }) {
 function mount(root) {
   const listening = new AbortController();
   const mounted = {};
+  /** Have the caption begin with its first words and other ones, and hide a part of its photo more. */
+  const change = (index, count, words, rectangles) => {
+    const { steps, hidden } = mounted.content.captions[index];
+    const said = [...steps.slice(0, count).map((step) => step.word), ...words];
+    report({ name: "change", said, hidden: [...hidden, ...rectangles], about: mounted.about });
+  };
   mounted.player = createPlayer(root, {
-    said({ caption, index, word }) {
-      const before = mounted.content.captions[caption].steps.slice(0, index);
-      report({ name: "say", words: [...before.map((step) => step.word), word], about: mounted.about });
+    said: ({ caption, index, word }) => change(caption, index, [word], []),
+    hid({ caption, rectangle }) {
+      const made = mounted.content.captions[caption].steps.findIndex((step) => step.forced);
+      change(caption, made + 1, [], [rectangle]);
     },
+    undone: () => report({ name: "undo", left: Math.max(mounted.changes - 1, 0) }),
+    probed: ({ data }) => report({ name: "probe", data }),
     looked: (look) => report({ name: "look", look }),
     turned: (by) => report({ name: "turn", by }),
     presented(on) {

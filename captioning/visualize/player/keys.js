@@ -15,6 +15,8 @@ const KEYS = [
   { action: "nextLook", keys: ["ArrowDown"], shown: "↓", does: "another look" },
   { action: "previousLook", keys: ["ArrowUp"], shown: "↑", does: "look before" },
   { action: "plain", keys: ["h"], shown: "H", does: "photo alone" },
+  { action: "hide", keys: ["x"], shown: "X", does: "hide a part of the photo" },
+  { action: "undo", keys: ["u"], shown: "U", does: "undo a change" },
   { action: "nextPhoto", keys: ["n"], shown: "N", does: "next photo" },
   { action: "previousPhoto", keys: ["p"], shown: "P", does: "photo before" },
   { action: "present", keys: ["f"], shown: "F", does: "full screen" },

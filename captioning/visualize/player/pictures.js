@@ -14,7 +14,7 @@ function paint(canvas, photo, step, line, view, data) {
   context.imageSmoothingQuality = "high";
   context.globalAlpha = 1;
   context.drawImage(photo, 0, 0, width, height);
-  if (view.plain) return;
+  if (view.plain || (view.look === OCCLUSION && !step.occlusion)) return;
   if (view.look === "contour") {
     outline(context, step.outlines, line, view, data);
     return;
@@ -23,15 +23,16 @@ function paint(canvas, photo, step, line, view, data) {
   context.drawImage(overlay(step, view, data), 0, 0, width, height);
 }
 
-/** The attention map as a small picture: in colours, or for the spotlight in black where the model did not look. */
+/** The map of a step as a small picture: in colours, or for the spotlight in black where the model did not look. */
 function overlay(step, view, data) {
   step.overlays ||= {};
-  const kind = view.look === "spotlight" ? "spotlight" : view.colors;
-  return (step.overlays[kind] ||= tint(step, kind === "spotlight" ? null : bytes(data.color_maps[kind].table)));
+  const colors = view.look === "spotlight" ? null : view.colors;
+  const map = view.look === OCCLUSION ? step.occlusion : step.map;
+  return (step.overlays[`${view.look} ${colors}`] ||= tint(map, colors && bytes(data.color_maps[colors].table)));
 }
 
-function tint(step, colors) {
-  const strength = bytes(step.map);
+function tint(map, colors) {
+  const strength = bytes(map);
   const side = Math.round(Math.sqrt(strength.length));
   const canvas = make("canvas");
   canvas.width = canvas.height = side;

@@ -13,12 +13,16 @@
  *   hooks.moved(word)  another word is the current one, or the captions are others.
  *   hooks.looked(look)  somebody chose another look.
  *   hooks.presented(presenting)  the presentation began or ended.
+ *   hooks.hid({data, caption, rectangle})  somebody hid a part of a caption's photo, [left, top, right, bottom].
+ *   hooks.undone({data})  somebody takes the last change back.
+ *   hooks.probed({data})  somebody asks what mattered for the words.
  *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
- *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption; `data` is the
- *                                             id of the player data.
+ *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption.
+ * Where `data` is reported, it is the id of the player data.
  *
- * keys.js says which keys it is stepped with, pictures.js draws the attention, presenting.js fills the screen and
- * touching.js shows what looked at a place; all are read before this file.
+ * keys.js says which keys it is stepped with, pictures.js draws the attention, thought.js shows the likeliest words,
+ * occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at a place and
+ * hiding.js hides one; all are read before this file.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
@@ -35,6 +39,8 @@ function createPlayer(root, hooks = {}) {
   let timer = null;
 
   function show(next, start = {}) {
+    // What was asked to be hidden, and was refused.
+    player.querySelector(".hidden-part")?.remove();
     if (data && data.id === next.id) return;
     stop();
     data = next;
@@ -45,16 +51,18 @@ function createPlayer(root, hooks = {}) {
     word = clamp((start.word ?? 1) - 1, count);
     part("word").max = count;
     offerViews();
+    hiding.leave();
     const hadFocus = Boolean(focusedIn(root)?.closest("[data-made]"));
     build();
     const photo = new Image();
     photo.onload = () => {
       if (data !== next) return;
-      for (const pane of panes) pane.photo = photo;
+      for (const pane of panes) pane.photo = withHidden(photo, pane.caption.hidden, data.gray);
       draw();
     };
     photo.src = data.photo.url;
     mark();
+    findOut();
     // The control that was used, such as an alternative or the page's Undo, may be gone.
     if (hadFocus || (keys.areUsed() && document.activeElement === document.body)) {
       panes[0].words[current(panes[0])].focus({ preventScroll: true });
@@ -108,7 +116,8 @@ function createPlayer(root, hooks = {}) {
     const words = caption.steps.map((step, at) => {
       const button = make("button", step.end ? "word end" : "word", step.label);
       button.type = "button";
-      button.title = `${step.label}: ${percent(step.probability)}`;
+      button.title = `${step.label}: ${percent(step.probability)}${step.changed ? ", another word than before" : ""}`;
+      button.classList.toggle("changed", step.changed);
       button.style.setProperty("--probability", step.probability);
       if (step.forced) button.classList.add("forced");
       button.onclick = () => moveTo(at);
@@ -138,38 +147,9 @@ function createPlayer(root, hooks = {}) {
       strip.append(button);
       return button;
     });
-    return { caption, index, heading, figure, canvas, sentence, words, thought, strip, frames, photo: null };
-  }
-
-  function showThought(pane, at) {
-    const step = pane.caption.steps[at];
-    const says = make("p", "label", step.end ? "The caption ends here" : step.forced ? "It was made to say" : "It says");
-    const now = make("p", "now", step.label);
-    now.dir = "auto";
-    now.append(" ", make("span", "", percent(step.probability)));
-    const others = make("p", "label", "Its likeliest words here");
-    others.append(help("Each with its probability, given the photo and the words before it."));
-    const list = make("div", "likely");
-    for (const [name, label, probability] of step.alternatives) {
-      const said = name === step.word;
-      const row = make(data.what_if && !said ? "button" : "div", said ? "row said" : "row");
-      const bar = make("span", "bar");
-      bar.append(make("span"));
-      bar.firstChild.style.width = `${100 * probability}%`;
-      row.append(make("span", "name", label), bar, make("span", "share", percent(probability)));
-      if (row.tagName === "BUTTON") {
-        row.type = "button";
-        row.title = `What if it said “${label}” here?`;
-        row.onclick = () => hooks.said?.({ data: data.id, caption: pane.index, index: at, word: name });
-      }
-      list.append(row);
-    }
-    const row = [...pane.thought.querySelectorAll(".row")].indexOf(focusedIn(root));
-    const shown = pane.thought.firstChild;
-    shown.replaceChildren(says, now, others, list);
-    if (data.what_if) shown.append(make("p", "hint", "Choose one to see the rest of that sentence."));
-    // Whoever stands on an alternative stands on that of the next word, or on the one beside what is said.
-    if (row >= 0) [list.children[row], list.children[row + 1], list.children[row - 1]].find(isButton)?.focus();
+    const pane = { caption, index, heading, figure, canvas, sentence, words, thought, strip, frames, photo: null };
+    if (data.what_if) hiding.offer(pane);
+    return pane;
   }
 
   /** Draw attention another way, if there is one of this name. */
@@ -179,6 +159,13 @@ function createPlayer(root, hooks = {}) {
     for (const input of part("looks").querySelectorAll("input")) input.checked = input.value === look;
     draw();
     mark();
+    findOut();
+  }
+
+  /** Ask what mattered where the look is that and it is not known. */
+  function findOut() {
+    explainOcclusion(part("note"), view.look, data.captions);
+    if (lacksOcclusion(view.look, data.captions)) hooks.probed?.({ data: data.id });
   }
 
   /** Somebody chose a look. */
@@ -255,9 +242,12 @@ function createPlayer(root, hooks = {}) {
         if (here) element.setAttribute("aria-current", "step");
         else element.removeAttribute("aria-current");
       });
-      const alt = `${data.title}, with the model's attention while choosing the word ${label}`;
+      const seen = pane.caption.hidden.length ? `${data.title}, parts of it hidden` : data.title;
+      const drawn = view.look === OCCLUSION ? "what mattered for" : "the model's attention while choosing";
+      const alt = `${seen}, with ${drawn} the word ${label}`;
       pane.canvas.setAttribute("aria-label", alt);
-      showThought(pane, at);
+      const say = (name) => hooks.said?.({ data: data.id, caption: pane.index, index: at, word: name });
+      showThought(pane, at, data.what_if && say);
       const frame = pane.frames[at];
       const middle = frame.offsetLeft - pane.strip.offsetLeft - (pane.strip.clientWidth - frame.offsetWidth) / 2;
       pane.strip.scrollLeft = middle;
@@ -336,7 +326,8 @@ function createPlayer(root, hooks = {}) {
     help(
       "Attention weights: how much each cell of the photo's feature grid counted when the word was chosen. " +
         "Heat map: from dark to bright. Spotlight: the rest is dark. " +
-        "Contour: a line around the smallest region that holds half of the attention.",
+        "Contour: a line around the smallest region that holds half of the attention. " +
+        "What mattered: how much less likely the word becomes when a place is hidden.",
     ),
   );
   part("word").oninput = (event) => step(Number(event.target.value) - 1 - word);
@@ -356,6 +347,10 @@ function createPlayer(root, hooks = {}) {
   });
   part("close-keys").onclick = presentation.showKeys;
 
+  const hiding = createHiding((pane, rectangle) =>
+    hooks.hid?.({ data: data.id, caption: pane.index, rectangle }),
+  );
+
   const actions = {
     next: () => step(1),
     previous: () => step(-1),
@@ -370,7 +365,9 @@ function createPlayer(root, hooks = {}) {
     present: () => presentation.set(!presentation.isOn()),
     blank: presentation.toggleBlank,
     help: presentation.showKeys,
-    leave: presentation.leave,
+    hide: () => data.what_if && hiding.toggle(panes.at(-1)),
+    undo: () => hooks.undone?.({ data: data.id }),
+    leave: () => hiding.leave() || presentation.leave(),
   };
   for (const name of ["previous", "play", "next", "present"]) part(name).onclick = actions[name];
   const keys = listenToKeys((action) => {

@@ -3,7 +3,7 @@
 /*
  * A beam search as a tree, from left to right: a column a step, in it the prefixes in order of falling
  * log-probability, those that were dropped below. It grows with a slider; a box that is pointed at, or reached with the
- * arrow keys, lights the way to it; a click or Enter has the model begin with its words (the page's event `say`).
+ * arrow keys, lights the way to it; a click or Enter has the model begin with its words (the page's event `change`).
  * Words come from a checkpoint and are inserted as text.
  */
 
@@ -46,7 +46,7 @@ export default function ({ data: [search, about], parentElement }) {
   }
 
   function say() {
-    if (lit) report({ name: "say", words: wayTo(columns, lit).map((node) => node.word), about });
+    if (lit) report({ name: "change", said: wayTo(columns, lit).map((node) => node.word), hidden: [], about });
   }
 
   /** The box beside the one that is lit, or beside the caption's last. */
