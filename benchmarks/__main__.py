@@ -4,7 +4,7 @@ python -m benchmarks --data ../shared/flickr8k --baseline CHECKOUT [--environmen
 
 It takes half an hour, ten minutes of which are twelve people at the app. The baseline is another commit of this
 repository, for example from `git worktree add`. With `--quick` everything runs for a short time, and nothing is
-written. How fast the page answers is measured by benchmarks.app alone.
+written. How fast the pages answer is measured by benchmarks.app and benchmarks.site alone.
 """
 
 import subprocess

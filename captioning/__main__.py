@@ -2,26 +2,34 @@
 
 import argparse
 import gc
-import json
 import os
-import runpy
 import sys
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
-from captioning import APP, CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, __version__
+from captioning import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, __version__
+from captioning.commands import (
+    run_app,
+    run_caption,
+    run_evaluate,
+    run_export,
+    run_export_onnx,
+    run_import,
+    run_optimize,
+    run_push,
+    run_site,
+)
 from captioning.config import GRAPH_PRECISIONS, PRECISIONS
 from captioning.data.layouts import SCORED_SPLITS
 from captioning.errors import CaptioningError
-from captioning.files import is_no_file, write_whole
 from captioning.inference.options import SearchOptions
 from captioning.settings import declared
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.looks import LOOKS, OCCLUSION
 
 MAX_WORKERS, MAX_PORT = 1000, 65_535
+RUNTIME = "folder dist of the npm package onnxruntime-web, where it cannot be fetched"
 # Python looks for garbage after this many new objects. Imports make half a million that are not garbage; looking
 # through them after every 700, as is the default, takes a tenth of the time of captioning one photo.
 OBJECTS_A_COLLECTION = 100_000
@@ -110,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     app = commands.add_parser("app", help="start the page, and open it in a browser")
     app.add_argument("--photos", type=Path, help="folder of photos to show instead of the gallery")
     app.add_argument("--data", type=Path, nargs="+", default=[], help="data sets to browse")
+    app.add_argument("--site", metavar="URL", help="of the page that captioning site wrote, for an audience's phones")
     app.add_argument("--port", type=partial(whole_number, most=MAX_PORT), default=8501, help="default: %(default)s")
     app.set_defaults(run=run_app)
 
@@ -124,6 +133,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--look", choices=list(LOOKS), default=next(iter(LOOKS)),
         help=f"default: %(default)s; {OCCLUSION}: how much less likely hiding each place makes a word",
     )  # fmt: skip
+    export.add_argument("--live", action="store_true", help="an HTML file with the model in it: it captions as well")
+    export.add_argument("--runtime", type=Path, metavar="DIR", help=f"with --live: {RUNTIME}")
     export.set_defaults(run=run_export)
 
     evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
@@ -154,6 +165,13 @@ def build_parser() -> argparse.ArgumentParser:
     onnx.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     onnx.set_defaults(run=run_export_onnx)
 
+    site = commands.add_parser("site", help="write a page that needs no server, as static files")
+    site.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
+    site.add_argument("--precision", choices=GRAPH_PRECISIONS, help="default: the checkpoint's first")
+    site.add_argument("--runtime", type=Path, metavar="DIR", help=RUNTIME)
+    site.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    site.set_defaults(run=run_site)
+
     push = commands.add_parser("push", help="upload a checkpoint and its card to the Hugging Face Hub")
     push.add_argument("checkpoint", type=Path, metavar="FILE")
     target = push.add_mutually_exclusive_group(required=True)
@@ -161,177 +179,6 @@ def build_parser() -> argparse.ArgumentParser:
     target.add_argument("--folder", type=Path, metavar="DIR", help="write the files of the repository there instead")
     push.set_defaults(run=run_push)
     return parser
-
-
-def run_caption(arguments: argparse.Namespace) -> int:
-    """Caption each photo; one that cannot be read is named and does not stop the others."""
-    if arguments.output:
-        return run_caption_folder(arguments)
-    # Here, so that a command that only explains itself does not wait for torch.
-    from captioning.hiding import read_rectangle
-    from captioning.inference.captioner import Captioner
-
-    hidden = tuple(map(read_rectangle, arguments.hide))
-    captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
-    options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
-    status = 0
-    for photo in arguments.photos:
-        try:
-            if os.path.isdir(photo):
-                raise CaptioningError(f"{photo} is a folder: name a file for its captions with --output.")
-            caption = captioner(photo, options, hidden=hidden)
-        except CaptioningError as error:
-            print(error, file=sys.stderr)
-            status = 2
-            continue
-        if arguments.json:
-            parts = {"hidden": hidden} if hidden else {}
-            print(json.dumps({"photo": photo, **caption.as_dict(), **parts}), flush=True)
-        else:
-            print(f"{photo}: {caption.text}" if len(arguments.photos) > 1 else caption.text, flush=True)
-    return status
-
-
-def run_caption_folder(arguments: argparse.Namespace) -> int:
-    """Caption the photos of a folder into a file."""
-    # Here, so that captioning a photo does not wait for what only folders need.
-    from captioning.batch.run import Job, caption_folder
-    from captioning.batch.threads import caption_with_threads
-
-    if len(arguments.photos) > 1 or arguments.json or arguments.hide:
-        raise CaptioningError(
-            "--output is for the captions of one folder: name no other photo, and leave out --json and --hide."
-        )
-    if arguments.address and arguments.engine != "ray":
-        raise CaptioningError("--address is that of a Ray cluster: add --engine ray.")
-    options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
-    job = Job(Path(arguments.photos[0]), arguments.checkpoint, options, arguments.device, arguments.precision)
-    if arguments.engine == "threads":
-        return caption_folder(job, arguments.output, partial(caption_with_threads, workers=arguments.workers))
-    from captioning.batch.ray import caption_with_ray
-
-    engine = partial(caption_with_ray, workers=arguments.workers, address=arguments.address)
-    return caption_folder(job, arguments.output, engine)
-
-
-def run_export(arguments: argparse.Namespace) -> int:
-    """Write a caption as a file."""
-    # Here, so that captioning does not wait for what only drawing needs.
-    from captioning.hiding import hide, read_rectangle
-    from captioning.images import open_image
-    from captioning.inference.captioner import Captioner
-    from captioning.inference.probing import probe
-    from captioning.visualize.export import Scene
-    from captioning.visualize.player.data import CaptionPane
-
-    hidden = tuple(map(read_rectangle, arguments.hide))
-    photo = open_image(arguments.photo)
-    captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
-    options = SearchOptions(beam_size=arguments.beam_size, length_penalty=arguments.length_penalty)
-    credit = f"{arguments.checkpoint.stem}, beam width {arguments.beam_size}. Made with Show, Attend and Tell."
-    caption = captioner(photo, options, hidden=hidden)
-    occlusion = probe(captioner, hide(photo, hidden), caption) if arguments.look == OCCLUSION else None
-    pane = CaptionPane(caption, hidden=hidden, occlusion=occlusion)
-    scene = Scene(arguments.photo, photo, (pane,), arguments.look, credit)
-    write_whole(arguments.output, FORMATS[arguments.format].make(scene))
-    return 0
-
-
-def run_app(arguments: argparse.Namespace) -> int:
-    """Start the page as `streamlit run` does, which reads the settings beside it; it runs until it is stopped."""
-    photos = ["--photos", arguments.photos] if arguments.photos else []
-    data = ["--data", *arguments.data] if arguments.data else []
-    sys.argv = ["streamlit", "run", str(APP), f"--server.port={arguments.port}", "--", *map(str, photos + data)]
-    runpy.run_module("streamlit", run_name="__main__")
-    return 0
-
-
-def run_evaluate(arguments: argparse.Namespace) -> int:
-    """Score a split at each beam width."""
-    # Here, so that captioning does not wait for what only scoring needs.
-    from captioning.data.datasets import read_dataset
-    from captioning.evaluation.evaluate import coco_results, evaluate, score_table
-    from captioning.inference.captioner import Captioner
-
-    captioner = Captioner.from_checkpoint(arguments.checkpoint, arguments.device, arguments.precision)
-    dataset = read_dataset(arguments.data)
-    examples = dataset.split(arguments.split)
-    print(dataset.describe(), file=sys.stderr)
-    options = SearchOptions(length_penalty=arguments.length_penalty)
-    scores = evaluate(captioner, examples, arguments.beam_size, options)
-    rows = [score.as_dict() for score in scores]
-    if arguments.json:
-        print(json.dumps({"split": arguments.split, "photos": len(examples), "scores": rows}))
-    else:
-        print(score_table(rows))
-    if arguments.results:
-        # Last, so that a file that cannot be written does not cost the scores.
-        results = coco_results(examples, scores[-1].captions)
-        write_whole(arguments.results, json.dumps(results).encode())
-    return 0
-
-
-def run_optimize(arguments: argparse.Namespace) -> int:
-    """Write graphs into a checkpoint."""
-    # Here, so that nobody else waits for PyTorch.
-    from captioning.checkpoint import read_info
-    from captioning.data.datasets import read_dataset
-    from captioning.training.scores import optimize_checkpoint
-
-    datasets = [read_dataset(folder) for folder in arguments.data]
-    optimize_checkpoint(arguments.checkpoint, datasets, score_test=arguments.score_test)
-    precisions = " and ".join(read_info(arguments.checkpoint).graph_precisions)
-    print(f"{arguments.checkpoint} has graphs in {precisions}.")
-    if not datasets:
-        print("For graphs in int8, which are faster, name the data sets that it learned from with --data.")
-    return 0
-
-
-def run_import(arguments: argparse.Namespace) -> int:
-    """Write a checkpoint with graphs from one of the tutorial."""
-    if find_spec("torch") is None:
-        raise CaptioningError("import needs PyTorch, which is not installed: pip install -r requirements-train.txt.")
-    if arguments.output.suffix != ".safetensors" or is_no_file(arguments.output):
-        raise CaptioningError(f"{arguments.output} is not the name of a checkpoint: name a .safetensors with --output.")
-    # Here, so that nobody else waits for PyTorch.
-    from captioning.model.model import save_model
-    from captioning.model.tutorial import import_tutorial
-    from captioning.record import TrainingRecord
-    from captioning.training.optimize import float32_graphs
-
-    model, vocabulary = import_tutorial(arguments.source, arguments.word_map)
-    command = f"captioning import {arguments.source.name} {arguments.word_map.name}"
-    save_model(arguments.output, model, vocabulary, TrainingRecord(command=command), float32_graphs(model))
-    print(f"{arguments.output} has {len(vocabulary):,} words, and graphs in float32.")
-    return 0
-
-
-def run_export_onnx(arguments: argparse.Namespace) -> int:
-    """Write a checkpoint's graphs as files."""
-    # Here, so that a command that only explains itself does not wait for numpy.
-    from captioning.checkpoint import read_info
-    from captioning.inference.onnx_files import write_onnx
-    from captioning.inference.runtime import ONNX_RUNTIME, choose_runtime
-
-    info = read_info(arguments.checkpoint)
-    runtime = choose_runtime(info, "cpu", arguments.precision)
-    if runtime.library != ONNX_RUNTIME:
-        raise CaptioningError(f"{arguments.checkpoint} has no graphs: make them with python -m captioning optimize.")
-    write_onnx(info, runtime.precision, arguments.output)
-    print(f"The graphs in {runtime.precision} are in {arguments.output}.")
-    return 0
-
-
-def run_push(arguments: argparse.Namespace) -> int:
-    """Upload a checkpoint, or write what would be uploaded."""
-    # Here, so that a command that only explains itself does not wait for numpy.
-    from captioning.hub import push, write_repository
-
-    if arguments.folder:
-        write_repository(arguments.checkpoint, arguments.folder)
-    place = arguments.folder or push(arguments.checkpoint, arguments.repository)
-    print(f"{arguments.checkpoint} is in {place}.")
-    return 0
 
 
 def main() -> int:

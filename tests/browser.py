@@ -1,17 +1,22 @@
 """A running app and a browser before it, for tests and benchmarks."""
 
 import http.client
+import json
 import os
 import resource
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +35,8 @@ FORM_TAIL = b"\r\n--x--\r\n"
 # A request for a WebSocket.
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
            "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
+# Headers with which a host isolates a page from others, so that the page may have threads.
+ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
 
 class Server:
@@ -104,6 +111,30 @@ def running_app(log: Path, *arguments: object, root: Path = ROOT, **how: object)
     finally:
         server.process.terminate()
         server.process.wait(20)
+
+
+@contextmanager
+def serving(folder: Path, headers: dict[str, str] | None = None, answers: Queue | None = None) -> Iterator[str]:
+    """A web server that knows nothing but files, and keeps what is sent to it; its address."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def end_headers(self):
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def do_POST(self):
+            answers.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object):
+            pass
+
+    with ThreadingHTTPServer(("localhost", 0), partial(Handler, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
 
 
 def launch(playwright: Playwright) -> Browser:

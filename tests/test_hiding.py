@@ -14,7 +14,7 @@ from captioning.visualize.export import Scene
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
 from tests.helpers import refused
-from tests.page import captions_of, errors, player_data, text_of
+from tests.page import captions_of, errors, player_data, report, text_of
 
 GRAY = (128, 128, 128)
 UPPER_HALF = (0, 0, 1, 0.5)
@@ -51,7 +51,7 @@ def test_nothing_hidden_changes_nothing_and_everything_hidden_is_a_gray_photo(ca
     [(0.5, 0, 0.5, 1), (0, 0.6, 1, 0.4), (-0.1, 0, 1, 1), (0, 0, 1, 1.1), (0, 0, float("nan"), 1), (0, 0, 1),
      ("a", 0, 1, 1), (0, 0, None, 1)],
 )  # fmt: skip
-def test_what_is_no_rectangle_in_the_photo_is_told_in_one_sentence(photo, rectangle):
+def test_what_is_no_rectangle_in_the_photo_is_refused_in_one_sentence(photo, rectangle):
     with refused(RectangleError, "is no rectangle in the photo"):
         hide(photo, [rectangle])
 
@@ -129,7 +129,7 @@ def test_hidden_parts_and_other_words_are_undone_in_order(start):
     assert both.startswith("a man ")
     assert "said “man” after “a” and it did not see what is gray" in text_of(app)
     assert app.query_params["hide"] == "0,0,1,0.5 0,0.9,1,1"
-    app.button(key="undo").click().run()
+    report(app, "undo", left=0)
     assert captions_of(app) == [plain]
     assert not {"hide", "say"} & set(app.query_params)
 
@@ -144,7 +144,7 @@ def test_an_address_that_hides_what_is_no_part_gets_the_photo_and_a_notice(start
     assert "hide" not in app.query_params
 
 
-def test_an_address_that_hides_too_much_is_told_so(start):
+def test_an_address_that_hides_too_much_is_refused(start):
     app = start(photo="Astronaut", hide=" ".join(["0,0,1,0.1"] * 9))
     [message] = errors(app)
     assert "At most 8" in message

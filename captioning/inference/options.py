@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from captioning.settings import check, setting
 
+# Beam widths that are offered on a screen.
+BEAM_SIZES = range(1, 11)
+
 
 @dataclass(frozen=True)
 class SearchOptions:

@@ -11,8 +11,9 @@ import streamlit as st
 
 from captioning import SearchOptions
 from captioning.errors import RectangleError, shown
+from captioning.inference.options import BEAM_SIZES
 from captioning.page.events import choose
-from captioning.page.library import BEAM_SIZES, Library, offered_checkpoints
+from captioning.page.library import Library, offered_checkpoints
 from captioning.page.views import offered_views
 from captioning.page.what_if import address_of, change, current, read_what_if
 from captioning.visualize.looks import LOOKS

@@ -1,4 +1,4 @@
-"""What the page offers: photos of a gallery or a data set, checkpoints, and beam widths."""
+"""What the page offers: photos of a gallery or a data set, and checkpoints."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,8 +13,6 @@ from captioning.data.layouts import SCORED_SPLITS
 from captioning.errors import CaptioningError, shown
 from captioning.images import open_image
 from captioning.vocabulary import tokenize
-
-BEAM_SIZES = range(1, 11)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The outline of the page: a sidebar to choose in, and one of several views of the caption."""
 
-from argparse import ArgumentParser, Namespace
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,7 @@ import streamlit as st
 from captioning.errors import CaptioningError, DatasetError
 from captioning.files import FileFingerprint
 from captioning.page.address import go, open_address, write_address
+from captioning.page.audience import offer_site
 from captioning.page.cache import load_dataset
 from captioning.page.downloads import forget_arrived, request, send_downloads
 from captioning.page.events import forget_choices, new_events, open_channel, show_channel
@@ -44,6 +46,9 @@ def show_page() -> None:
             photo = choose_photo(library)
             choose_beam_width()
             checkpoint = choose_checkpoint()
+            site = page_arguments().site
+            if site:
+                offer_site(site)
         view = choose_view(library)
         if st.session_state.notice:
             st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")
@@ -83,8 +88,8 @@ class PageParser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise CaptioningError(
-            f"The app was started with something it does not know ({message}): use --photos DIR or --data DIR DIR …, "
-            "and nothing else."
+            f"The app was started with something it does not know ({message}): use --photos DIR, --data DIR DIR … "
+            "or --site URL, and nothing else."
         )
 
 
@@ -97,7 +102,15 @@ def page_arguments() -> Namespace:
     parser = PageParser(add_help=False)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--data", type=Path, nargs="+", default=[])
+    parser.add_argument("--site", type=_web_address)
     return parser.parse_args()
+
+
+def _web_address(text: str) -> str:
+    # Nothing that ends a link in Markdown can stand in it.
+    if not re.fullmatch(r"https?://[^\s()<>\"]+", text):
+        raise ArgumentTypeError(f"{text} is no address of a page, such as https://name.github.io/captions")
+    return text
 
 
 def load_library() -> Library:

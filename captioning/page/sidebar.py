@@ -10,12 +10,13 @@ import streamlit as st
 from captioning.checkpoint import checkpoint_fingerprint, read_info
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
+from captioning.inference.options import BEAM_SIZES
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
 from captioning.page.events import choose
 from captioning.page.gallery import sample_credit
-from captioning.page.library import BEAM_SIZES, Library, Photo, default_checkpoint, offered_checkpoints
+from captioning.page.library import Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.text import BLEU, as_markdown, show_error
 from captioning.visualize.screen import thumbnail, to_url
 

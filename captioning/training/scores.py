@@ -16,7 +16,7 @@ from captioning.training.plots import plot_beam_scores
 from captioning.training.preflight import check_output
 from captioning.training.settings import RunSettings
 
-BEAM_SIZES = (1, 3, 5)
+SCORED_WIDTHS = (1, 3, 5)
 # Of the last stage's weights in their means with those of the stage before.
 SHARES = (0.2, 0.35, 0.5)
 
@@ -117,7 +117,7 @@ def _write_mean(earlier: Path, later: Path, share: float, folder: Path) -> Path:
 
 def _score(path: Path, dataset: CaptionDataset, split: str) -> list[Score]:
     captioner = Captioner.from_checkpoint(path, single_thread=True)
-    scores = evaluate(captioner, dataset.split(split), BEAM_SIZES, SearchOptions())
+    scores = evaluate(captioner, dataset.split(split), SCORED_WIDTHS, SearchOptions())
     rows = [Score(score.as_dict()) for score in scores]
     print(f"{path.stem} on the {split} split of {dataset.name}:\n{score_table(rows)}", flush=True)
     return rows

@@ -108,14 +108,25 @@ def to_html(scene: Scene) -> bytes:
     page = string.Template(source("player/page.html")).substitute(
         title=html.escape(f"{data['title']}: {scene.caption.text}"),
         footer=html.escape(scene.credit),
-        light=_variables(LIGHT),
-        dark=_variables(DARK),
-        css=source("player/player.css"),
+        css=page_style() + source("player/player.css"),
         html=source("player/player.html"),
         js=script(),
-        data=_script_safe(data),
+        data=script_safe(data),
     )
     return page.encode()
+
+
+def page_style() -> str:
+    """The style of a page that stands on its own, light or dark as its reader has it."""
+    light, dark = (
+        "".join(f"--st-{name}-color: {value}; " for name, value in colors.items()) for colors in (LIGHT, DARK)
+    )
+    return string.Template(source("player/page.css")).substitute(light=light, dark=dark)
+
+
+def script_safe(value: dict) -> str:
+    """JSON that can stand in a script element: nothing in it can end the element or begin a comment."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def file_name(scene: Scene, suffix: str) -> str:
@@ -260,12 +271,3 @@ def _scaled(photo: Image.Image, longest: int) -> Image.Image:
     factor = longest / max(photo.size)
     size = (max(160, round(photo.width * factor)), max(40, round(photo.height * factor)))
     return photo.resize(size, Image.Resampling.LANCZOS)
-
-
-def _variables(colors: dict[str, str]) -> str:
-    return "".join(f"--st-{name}-color: {value}; " for name, value in colors.items())
-
-
-def _script_safe(value: dict) -> str:
-    """JSON that can stand in a script element: nothing in it can end the element or begin a comment."""
-    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -7,10 +7,11 @@ import streamlit as st
 from captioning import Caption
 from captioning.checkpoint import checkpoint_fingerprint
 from captioning.files import FileFingerprint
+from captioning.inference.options import BEAM_SIZES
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import describe, load_player_data
 from captioning.page.events import choose
-from captioning.page.library import BEAM_SIZES, Photo, offered_checkpoints
+from captioning.page.library import Photo, offered_checkpoints
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, show_training_note, with_marks
 from captioning.visualize.player.data import CaptionPane

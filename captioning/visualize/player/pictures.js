@@ -16,7 +16,7 @@ function paint(canvas, photo, step, line, view, data) {
   context.drawImage(photo, 0, 0, width, height);
   if (view.plain || (view.look === OCCLUSION && !step.occlusion)) return;
   if (view.look === "contour") {
-    outline(context, step.outlines, line, view, data);
+    outline(context, (step.outlines ||= halfOutlines(enlarge(step, data), data.map_size)), line, view, data);
     return;
   }
   context.globalAlpha = view.opacity;
@@ -27,12 +27,11 @@ function paint(canvas, photo, step, line, view, data) {
 function overlay(step, view, data) {
   step.overlays ||= {};
   const colors = view.look === "spotlight" ? null : view.colors;
-  const map = view.look === OCCLUSION ? step.occlusion : step.map;
-  return (step.overlays[`${view.look} ${colors}`] ||= tint(map, colors && bytes(data.color_maps[colors].table)));
+  const strength = () => (view.look === OCCLUSION ? bytes(step.occlusion) : attentionMap(step, data));
+  return (step.overlays[`${view.look} ${colors}`] ||= tint(strength(), colors && bytes(data.color_maps[colors].table)));
 }
 
-function tint(map, colors) {
-  const strength = bytes(map);
+function tint(strength, colors) {
   const side = Math.round(Math.sqrt(strength.length));
   const canvas = make("canvas");
   canvas.width = canvas.height = side;
@@ -44,6 +43,79 @@ function tint(map, colors) {
   });
   context.putImageData(image, 0, 0);
   return canvas;
+}
+
+/** The attention of a step spread smoothly over a square with `map_size` places a side. */
+function enlarge(step, data) {
+  const square = { height: data.map_size, width: data.map_size };
+  const grid = { height: data.grid.rows, width: data.grid.columns, channels: 1 };
+  return (step.enlarged ||= resize(Float32Array.from(step.attention), grid, square));
+}
+
+/** How strongly to draw attention, 0 to 255 a place; see `attention_map` of attention.py. */
+function attentionMap(step, data) {
+  const enlarged = enlarge(step, data);
+  const full = Math.max(data.full_strength / step.attention.length, ...enlarged);
+  return Uint8ClampedArray.from(enlarged, (weight) => (255 * weight) / full);
+}
+
+/**
+ * Outlines of the smallest region that holds half of the weights on a square: closed lines of x, y, x, y … from 0 to 1.
+ * They run along the places' edges in a square with a rim of zeros, where each cell between four corners hands them on
+ * from the edge at which the region is left to the next at which it is entered.
+ */
+function halfOutlines(weights, side) {
+  const level = halfLevel(weights);
+  const wide = side + 2;
+  const padded = new Float64Array(wide * wide);
+  for (let row = 0; row < side; row++) {
+    for (let column = 0; column < side; column++) {
+      padded[(row + 1) * wide + column + 1] = Math.max(0, weights[row * side + column]);
+    }
+  }
+  const next = new Map();
+  for (let row = 0; row < wide - 1; row++) {
+    for (let column = 0; column < wide - 1; column++) {
+      const corner = row * wide + column;
+      const corners = [corner, corner + 1, corner + 1 + wide, corner + wide];
+      const crossed = corners.map((one, at) => [one, corners[(at + 1) % 4]]);
+      const edges = crossed.filter(([one, other]) => padded[one] >= level !== padded[other] >= level);
+      edges.forEach((edge, at) => {
+        if (padded[edge[0]] >= level) next.set(nameOf(edge), edges[(at + 1) % edges.length]);
+      });
+    }
+  }
+  const center = (at) => Math.min(Math.max((at - 0.5) / side, 0), 1);
+  const place = ([one, other]) => {
+    const share = (level - padded[one]) / (padded[other] - padded[one]);
+    const [x, y, toX, toY] = [one % wide, Math.floor(one / wide), other % wide, Math.floor(other / wide)];
+    return [center(x) + share * (center(toX) - center(x)), center(y) + share * (center(toY) - center(y))];
+  };
+  const outlines = [];
+  while (next.size) {
+    const line = [];
+    let [name] = next.keys();
+    for (let edge = next.get(name); edge; edge = next.get(name)) {
+      next.delete(name);
+      line.push(...place(edge));
+      name = nameOf(edge);
+    }
+    outlines.push(line);
+  }
+  return outlines;
+}
+
+/** The same for an edge in either direction. */
+function nameOf([one, other]) {
+  return `${Math.min(one, other)} ${Math.max(one, other)}`;
+}
+
+/** The weight from which on the places hold half of all; a little lower, so that equal weights have an outline too. */
+function halfLevel(weights) {
+  const falling = Float64Array.from(weights, (weight) => Math.max(0, weight)).sort().reverse();
+  const half = falling.reduce((sum, weight) => sum + weight, 0) / 2;
+  let sum = 0;
+  return 0.9999 * falling.find((weight) => (sum += weight) >= half);
 }
 
 function outline(context, outlines, line, view, data) {

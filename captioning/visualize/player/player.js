@@ -20,9 +20,9 @@
  *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption.
  * Where `data` is reported, it is the id of the player data.
  *
- * keys.js says which keys it is stepped with, pictures.js draws the attention, thought.js shows the likeliest words,
- * occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at a place and
- * hiding.js hides one; all are read before this file.
+ * keys.js says which keys it is stepped with, pictures.js draws the attention with resize.js, thought.js shows the
+ * likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at
+ * a place and hiding.js hides one; all are read before this file.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
@@ -126,10 +126,11 @@ function createPlayer(root, hooks = {}) {
     });
     const thought = made("div", "thought");
     thought.append(make("div"));
-    if (caption.sureness) {
-      const { label, text, weakest } = caption.sureness;
-      const sure = make("button", "sure", `${label}: ${text}`);
-      Object.assign(sure, { type: "button", title: "To its least likely word", onclick: () => moveTo(weakest) });
+    if (caption.sureness !== null) {
+      const said = caption.steps.filter((step) => !step.end).map((step) => step.probability);
+      const toWeakest = () => moveTo(said.indexOf(Math.min(...said)));
+      const sure = make("button", "sure", describeSureness(caption.sureness));
+      Object.assign(sure, { type: "button", title: "To its least likely word", onclick: toWeakest });
       thought.append(sure);
     }
     const strip = made("div", "strip");
@@ -420,6 +421,14 @@ function help(text) {
   button.dataset.help = text;
   button.setAttribute("aria-label", text);
   return button;
+}
+
+/** How sure the model is, in words, of a caption at this percentile of the photos that it was tested on. */
+function describeSureness(percentile) {
+  const unsure = percentile < 50;
+  const label = percentile < 10 ? "Unusually unsure" : unsure ? "Rather unsure" : "Rather sure";
+  const share = Math.round(unsure ? 100 - percentile : percentile);
+  return `${label}: ${unsure ? "less sure" : "surer"} than on ${share}% of the photos that it was tested on`;
 }
 
 function isButton(element) {
