@@ -3,7 +3,7 @@
 import pickle
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +59,20 @@ def train(folder: Path, *flags: str) -> list[str]:
     return ["--data", data, *named, *SIZES, *STAGES, *flags]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_java() -> Iterator[None]:
+    """METEOR is left out, which takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        yield
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory) -> Path:
     """A training whose last stage has a state and has not finished."""
     folder = tmp_path_factory.mktemp("interrupted")
     make_kaggle(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
-        # Without Java on the path METEOR is left out, which takes longer than all the rest.
-        patch.setenv("PATH", "/nowhere")
         patch.setattr("sys.argv", ["train.py", *train(folder)])
         assert train_command.main() == 0
     (folder / "model.safetensors").unlink()

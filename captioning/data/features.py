@@ -33,11 +33,11 @@ def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *,
     shape = (len(photos), 2 if mirror else 1, *_grid_shape(model))
     place = folder / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     try:
-        if not _is_complete(place):
+        if not _is_complete(place, shape):
             place.mkdir(parents=True, exist_ok=True)
             with holding(place, lambda: print(f"Another run is filling {place}: waiting for it.", flush=True)):
                 _fill(model, photos, *_open(place, shape, key))
-        return _load(place / "features.npy", "r")
+        return _load(place / "features.npy", "r", shape)
     except OSError as error:
         size = np.prod(shape) * 2 / 2**30
         raise DatasetError(
@@ -78,16 +78,19 @@ def _grid_shape(model: CaptioningModel) -> tuple[int, int]:
     return rows * columns, model.encoder.channels
 
 
-def _is_complete(place: Path) -> bool:
+def _is_complete(place: Path, shape: tuple[int, ...]) -> bool:
     done = place / "done.npy"
-    return done.is_file() and bool(_load(done, "r").all())
+    return done.is_file() and bool(_load(done, "r", shape[:1]).all())
 
 
-def _load(path: Path, mode: Literal["r", "r+"]) -> np.memmap:
+def _load(path: Path, mode: Literal["r", "r+"], shape: tuple[int, ...]) -> np.memmap:
     try:
-        return np.load(path, mmap_mode=mode)
+        found = np.load(path, mmap_mode=mode)
+        if found.shape != shape:
+            raise ValueError("another shape")
     except (EOFError, ValueError):
         raise DatasetError(f"{path} in the feature cache is damaged: delete its folder.") from None
+    return found
 
 
 def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.memmap, np.memmap]:
@@ -98,7 +101,7 @@ def _open(place: Path, shape: tuple[int, ...], key: dict) -> tuple[np.memmap, np
         (place / "key.json").write_text(json.dumps(key))
         _create(features, shape, np.float16)
         _create(done, shape[:1], np.uint8)
-    return _load(features, "r+"), _load(done, "r+")
+    return _load(features, "r+", shape), _load(done, "r+", shape[:1])
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
