@@ -1,6 +1,7 @@
 """What a site is made of: graphs that compute the same in half the space, and a runtime that is the known one."""
 
 import io
+import json
 import tarfile
 
 import numpy as np
@@ -11,7 +12,7 @@ from captioning.__main__ import main
 from captioning.checkpoint import graph_name, read_info
 from captioning.inference.onnx_backend import open_session
 from captioning.inference.onnx_files import whole_graphs
-from captioning.visualize.site.runtime import MODULE, PACKAGE, REGISTRY_VARIABLE, VERSION, WASM, runtime_files
+from captioning.visualize.site.runtime import MODULE, PACKAGE, VERSION, WASM, runtime_files
 from tests.browser import serving
 from tests.helpers import checkpoint_parts, forge, refused
 
@@ -40,14 +41,19 @@ def test_a_runtime_that_is_another_is_refused(tmp_path, monkeypatch, empty_cache
         (folder / name).write_bytes(b"another")
     with refused(CaptioningError, MODULE, VERSION):
         runtime_files(folder)
-    package = tmp_path / PACKAGE / "-" / f"{PACKAGE}-{VERSION}.tgz"
-    package.parent.mkdir(parents=True)
+    package = tmp_path / "package.tgz"
     with serving(tmp_path) as registry:
-        monkeypatch.setenv(REGISTRY_VARIABLE, registry)
+        monkeypatch.setenv("npm_config_registry", registry)
+        monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
+        about = {"name": PACKAGE, "version": VERSION, "dist": {"tarball": f"{registry}/package.tgz"}}
+        (tmp_path / PACKAGE).write_text(json.dumps({"name": PACKAGE, "versions": {VERSION: about}}))
         for data in (b"no archive", archive({}), archive({f"package/dist/{MODULE}": b"another"})):
             package.write_bytes(data)
             with refused(CaptioningError, VERSION):
                 runtime_files()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with refused(CaptioningError, "npm is not installed", "--runtime"):
+        runtime_files()
     assert not (tmp_path / "cache").exists()
 
 
@@ -62,7 +68,7 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 def test_what_cannot_be_written_is_said_in_one_sentence(run_main, tmp_path, photos, monkeypatch, empty_cache):
-    monkeypatch.setenv(REGISTRY_VARIABLE, "http://localhost:1/")
+    monkeypatch.setenv("npm_config_registry", "http://localhost:1/")
     without = forge(
         DEFAULT_CHECKPOINT,
         tmp_path / "without.safetensors",

@@ -1,10 +1,11 @@
 """ONNX Runtime Web, which runs the graphs in a browser: the two files that are needed, checked by their hashes."""
 
 import hashlib
-import io
 import os
+import shutil
+import subprocess
 import tarfile
-import urllib.request
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,15 +13,15 @@ from captioning.errors import CaptioningError, shown
 from captioning.files import write_whole
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
-# Where npm's packages are, unless this variable names another place, as it does for npm.
-REGISTRY, REGISTRY_VARIABLE = "https://registry.npmjs.org", "npm_config_registry"
 MODULE, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
 SHA256 = {
     MODULE: "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     WASM: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
 MAX_BYTES = 64 * 2**20
-TIMEOUT_SECONDS = 60
+LONGEST_SECONDS = 600
+# No script of the package runs, and a network that is not there is said at once.
+NPM_FLAGS = ("--ignore-scripts", "--loglevel=error", "--fetch-retries=0")
 
 
 def runtime_files(folder: Path | None = None) -> dict[str, bytes]:
@@ -30,7 +31,7 @@ def runtime_files(folder: Path | None = None) -> dict[str, bytes]:
         folder: that has them, such as `node_modules/onnxruntime-web/dist`.
 
     Raises:
-        CaptioningError: they are not there, not those of VERSION, or npm cannot be reached.
+        CaptioningError: they are not there, not those of VERSION, or npm cannot fetch them.
     """
     if folder:
         return _read(folder)
@@ -59,19 +60,28 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _fetch() -> dict[str, bytes]:
-    registry = os.environ.get(REGISTRY_VARIABLE) or REGISTRY
-    address = f"{registry.rstrip('/')}/{PACKAGE}/-/{PACKAGE}-{VERSION}.tgz"
-    try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
-            data = io.BytesIO(answer.read(MAX_BYTES))
-        with tarfile.open(fileobj=data) as package:
-            members = {name: package.extractfile(f"package/dist/{name}") for name in SHA256}
-            return {name: _checked(name, file.read(MAX_BYTES) if file else b"") for name, file in members.items()}
-    except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
-        raise CaptioningError(
-            f"{PACKAGE} {VERSION} cannot be fetched from {shown(registry)} ({shown(error)}): "
-            "fetch the package elsewhere, and name its folder dist with --runtime."
-        ) from None
+    """The files from npm's package, by npm itself, which knows where packages are and how the network is reached."""
+    npm = shutil.which("npm")
+    if not npm:
+        raise _unfetched("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", folder, *NPM_FLAGS]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=LONGEST_SECONDS)
+            if done.returncode:
+                raise _unfetched(done.stderr.strip() or "npm failed")
+            with tarfile.open(Path(folder, f"{PACKAGE}-{VERSION}.tgz")) as package:
+                members = {name: package.extractfile(f"package/dist/{name}") for name in SHA256}
+                return {name: _checked(name, file.read(MAX_BYTES) if file else b"") for name, file in members.items()}
+        except (OSError, EOFError, KeyError, tarfile.TarError, subprocess.TimeoutExpired) as error:
+            raise _unfetched(error) from None
+
+
+def _unfetched(reason: object) -> CaptioningError:
+    return CaptioningError(
+        f"{PACKAGE} {VERSION} cannot be fetched ({shown(reason)}): install Node.js with npm, or fetch the package "
+        "elsewhere, and name its folder dist with --runtime."
+    )
 
 
 def _checked(name: str, data: bytes) -> bytes:
