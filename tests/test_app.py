@@ -255,7 +255,7 @@ def test_another_photo_forgets_what_if_and_another_width_does_not(start):
 def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, photos):
     app = start(view="search", beam="3", photo="Motorbike")
     assert errors(app) == []
-    search, about = component_data(app, "tree")
+    search, about, width = component_data(app, "tree")
     steps = search["steps"]
     caption = captioner(photos / "motorcyclist-in-fog.jpg", SearchOptions(beam_size=3))
     won = [node["label"] for step in steps for node in step if node["fate"] == "won"]
@@ -269,6 +269,7 @@ def test_the_search_shows_its_tree_and_its_final_hypotheses(start, captioner, ph
     # A box that is chosen is what the model says next.
     words = [steps[0][1]["word"]]
     report(app, "change", said=words, hidden=[], about=about)
+    report(app, "open", width=width)
     assert [step["word"] for step in player_data(app)["captions"][1]["steps"]][:1] == words
 
 

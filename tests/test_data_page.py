@@ -61,7 +61,7 @@ def test_the_page_leads_from_photos_to_captions(folder):
         assert run.returncode == 0, run.stderr
         outputs.append(run.stdout)
     trained, caption, scores = outputs
-    assert trained.startswith("my-photos: 6 / 1 / 1 photos in train / dev / test; 0 left out")
+    assert trained.startswith("my-photos: 6 / 1 / 1 photos in train / dev / test; left out: 0 without a photo")
     info = read_info(folder / "checkpoints" / "mine.safetensors")
     assert set(caption.split()) <= set(info.vocabulary.words)
     assert "ball" in caption

@@ -8,7 +8,6 @@ import streamlit as st
 
 from captioning import SearchOptions
 from captioning.hiding import Rectangle, hide, read_rectangle
-from captioning.page.events import choose
 from captioning.page.library import Photo
 from captioning.visualize.screen import spoken
 
@@ -65,11 +64,10 @@ def change(to: WhatIf) -> None:
 
 
 def follow_change(event: dict) -> None:
-    """Change what an event asks for, and step through what the model says then."""
+    """Change what an event asks for."""
     # The player may still show another photo or model's caption.
     if event["about"] == st.session_state.shown:
         change(WhatIf(tuple(event["said"]), tuple(map(tuple, event["hidden"]))))
-        choose("view", "step")
 
 
 def undo(event: dict) -> None:

@@ -36,7 +36,7 @@ def show_tree(tree: dict) -> None:
         "captioning_tree", html=source("tree/tree.html"), css=source("tree/tree.css"), js=source("tree/tree.js")
     )
     # A list; see `show_player`.
-    mount(key="tree", data=[tree, st.session_state.shown])
+    mount(key="tree", data=[tree, st.session_state.shown, st.session_state.beam_size])
 
 
 def hypothesis_rows(caption: Caption) -> list[dict]:

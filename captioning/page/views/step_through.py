@@ -24,6 +24,8 @@ def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
     try:
         panes = captions(checkpoint, photo, current())
     except CaptioningError as error:
+        if not state.changes:
+            raise
         show_error(error)
         state.changes = state.changes[:-1]
         panes = captions(checkpoint, photo, current())

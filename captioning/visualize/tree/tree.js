@@ -3,7 +3,7 @@
 /*
  * A beam search as a tree, from left to right: a column a step, in it the prefixes in order of falling
  * log-probability, those that were dropped below. It grows with a slider; a box that is pointed at, or reached with the
- * arrow keys, lights the way to it; a click or Enter has the model begin with its words (the page's event `change`).
+ * arrow keys, lights the way to it; a click or Enter has the model begin with its words (the page's events `change` and `open`).
  * Words come from a checkpoint and are inserted as text.
  */
 
@@ -16,11 +16,11 @@ const HEAD = 26;
 const LETTER = 8;
 const PADDING = 18;
 
-export default function ({ data: [search, about], parentElement }) {
+export default function ({ data: [search, about, width], parentElement }) {
   const part = (name) => parentElement.querySelector(`[data-part="${name}"]`);
   const { tree, steps, path } = Object.fromEntries(["tree", "steps", "path"].map((name) => [name, part(name)]));
   // The page runs again without a change.
-  const content = JSON.stringify([search, about]);
+  const content = JSON.stringify([search, about, width]);
   if (tree.content === content) return;
   tree.content = content;
   const columns = layOut(search.steps);
@@ -46,7 +46,9 @@ export default function ({ data: [search, about], parentElement }) {
   }
 
   function say() {
-    if (lit) report({ name: "change", said: wayTo(columns, lit).map((node) => node.word), hidden: [], about });
+    if (!lit) return;
+    report({ name: "change", said: wayTo(columns, lit).map((node) => node.word), hidden: [], about });
+    report({ name: "open", width });
   }
 
   /** The box beside the one that is lit, or beside the caption's last. */
