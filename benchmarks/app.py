@@ -22,7 +22,7 @@ from tests.browser import PATIENCE, launch, open_player, running_app, upload
 STEP = """canvas => new Promise((done) => {
   const before = canvas.toDataURL();
   const started = performance.now();
-  document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
   const look = () => requestAnimationFrame(() =>
     canvas.toDataURL() === before ? look() : done(performance.now() - started));
   look();
