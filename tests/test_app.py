@@ -17,13 +17,14 @@ from PIL import Image
 from captioning import Captioner, SearchOptions
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
-from captioning.model.model import load_model
+from captioning.model.model import load_model, save_model
 from captioning.page.gallery import sample_photos
 from captioning.page.server import load_first_page
 from captioning.page.views.compare import describe_widths
-from captioning.vocabulary import tokenize
+from captioning.record import TrainingRecord
+from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
-from tests.helpers import make_kaggle, make_photos
+from tests.helpers import make_kaggle, make_photos, tiny_model
 from tests.page import captions_of, component_data, errors, player_data, report, text_of, upload
 
 
@@ -493,6 +494,18 @@ def test_a_missing_checkpoint_is_reported_in_one_sentence(start, checkpoint_fold
     os.unlink(checkpoint_folder / "good.safetensors")
     [message] = errors(start())
     assert message.endswith(".")
+
+
+def test_a_picture_for_which_there_is_no_font_is_refused_once(start, checkpoint_folder, tmp_path, monkeypatch):
+    for name in ("XDG_DATA_DIRS", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    words = Vocabulary([*SPECIAL_TOKENS, *"一二三四五六七八"])
+    save_model(checkpoint_folder / "chinese.safetensors", tiny_model(), words, TrainingRecord())
+    app = start(checkpoint="chinese")
+    assert set(captions_of(app)[0].split()) <= set(words.words)
+    [message] = errors(report(app, "download", suffix="gif"))
+    assert message.startswith("No installed font has the letters of ")
+    assert errors(app.run()) == []
 
 
 def test_a_photo_of_any_mode_and_size_is_shown(start):
