@@ -69,6 +69,8 @@ def test_a_wheel_has_every_file_of_the_package_the_trained_models_and_the_app(wh
 def test_a_wheel_offers_what_the_app_and_training_need(wheel):
     metadata = message_from_bytes(wheel.read(f"captioning-{captioning.__version__}.dist-info/METADATA"))
     assert {"app", "train"} <= set(metadata.get_all("Provides-Extra"))
+    python = "{}.{}".format(*sys.version_info)
+    assert f"Programming Language :: Python :: {python}" in metadata.get_all("Classifier")
 
 
 def test_it_captions_from_any_folder(site, tmp_path, captioner, photos):
