@@ -9,6 +9,6 @@ export default function ({ data: [buttons], parentElement }) {
     const button = place.children[index] ?? place.appendChild(document.createElement("button"));
     if (button.textContent !== label) button.textContent = label;
     Object.assign(button, { type: "button", title: help });
-    button.onclick = () => window.dispatchEvent(new CustomEvent("captioning", { detail: event }));
+    button.onclick = () => report(event);
   });
 }

@@ -7,6 +7,8 @@ from typing import Literal
 
 from streamlit.components.v2 import component
 
+from captioning.visualize.screen import source
+
 FOLDER = Path(__file__).parent
 
 
@@ -31,6 +33,6 @@ def show_buttons(key: str, buttons: Sequence[Button], width: Literal["stretch", 
         "captioning_buttons",
         html='<div class="buttons"></div>',
         css=(FOLDER / "buttons.css").read_text(encoding="utf-8"),
-        js=(FOLDER / "buttons.js").read_text(encoding="utf-8"),
+        js=source("report.js") + (FOLDER / "buttons.js").read_text(encoding="utf-8"),
     )
     mount(key=key, data=[[asdict(button) for button in buttons]], width=width)

@@ -2,25 +2,24 @@
 
 /*
  * Sends the server what somebody does in the page's components, and going back and forward, as numbered events; see
- * events.py. Other components report theirs with
- * window.dispatchEvent(new CustomEvent("captioning", { detail: { name, … } })).
+ * events.py. Other components report theirs with `report` of report.js.
  */
 
 let waiting = [];
 let count = 0;
 let channel = null;
 
-function report(event) {
+function send(event) {
   if (!channel) return;
   waiting = [...waiting, { ...event, number: ++count, session: channel.session }];
-  channel.send(waiting);
+  channel.setState(waiting);
 }
 
-window.addEventListener("captioning", ({ detail }) => report(detail));
+window.addEventListener("captioning", ({ detail }) => send(detail));
 // Captured, so that the request that Streamlit itself sends then has the event already.
-window.addEventListener("popstate", () => report({ name: "went", address: window.location.search }), { capture: true });
+window.addEventListener("popstate", () => send({ name: "went", address: window.location.search }), { capture: true });
 
 export default function ({ data: [session, applied], setStateValue }) {
   waiting = waiting.filter((event) => event.session === session && event.number > applied);
-  channel = { session, send: (events) => setStateValue("events", events) };
+  channel = { session, setState: (events) => setStateValue("events", events) };
 }

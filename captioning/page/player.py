@@ -18,7 +18,7 @@ def show_player(key: str, data: dict) -> None:
         "captioning_player",
         html=source("player/player.html"),
         css=source("player/player.css"),
-        js=script() + source("player/component.js"),
+        js=source("report.js") + script() + source("player/component.js"),
     )
     # A list: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).
     state = st.session_state

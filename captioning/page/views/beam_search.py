@@ -33,7 +33,10 @@ def show_search(checkpoint: FileFingerprint, photo: Photo) -> None:
 
 def show_tree(tree: dict) -> None:
     mount = component(
-        "captioning_tree", html=source("tree/tree.html"), css=source("tree/tree.css"), js=source("tree/tree.js")
+        "captioning_tree",
+        html=source("tree/tree.html"),
+        css=source("tree/tree.css"),
+        js=source("report.js") + source("tree/tree.js"),
     )
     # A list; see `show_player`.
     mount(key="tree", data=[tree, st.session_state.shown, st.session_state.beam_size])

@@ -17,7 +17,7 @@ const place = { photo: null, word: wordIn(opened.name) || 1, presenting: hashOf(
 
 export default function ({ data: [content, about, changes], parentElement }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
-  Object.assign(mounted, { content, about, changes });
+  Object.assign(mounted, { about, changes });
   // Another caption of the same photo starts at the current word.
   const word = place.photo === null || place.photo === content.photo.url ? place.word : 1;
   place.photo = content.photo.url;
@@ -33,20 +33,10 @@ export default function ({ data: [content, about, changes], parentElement }) {
 function mount(root) {
   const listening = new AbortController();
   const mounted = {};
-  /** Have the caption begin with its first words and other ones, and hide a part of its photo more. */
-  const change = (index, count, words, rectangles) => {
-    const { steps, hidden } = mounted.content.captions[index];
-    const said = [...steps.slice(0, count).map((step) => step.word), ...words];
-    report({ name: "change", said, hidden: [...hidden, ...rectangles], about: mounted.about });
-  };
   mounted.player = createPlayer(root, {
-    said: ({ caption, index, word }) => change(caption, index, [word], []),
-    hid({ caption, rectangle }) {
-      const made = mounted.content.captions[caption].steps.findIndex((step) => step.forced);
-      change(caption, made + 1, [], [rectangle]);
-    },
+    changed: ({ said, hidden }) => report({ name: "change", said, hidden, about: mounted.about }),
     undone: () => report({ name: "undo", left: Math.max(mounted.changes - 1, 0) }),
-    probed: ({ data }) => report({ name: "probe", data }),
+    probed: (data) => report({ name: "probe", data }),
     looked: (look) => report({ name: "look", look }),
     turned: (by) => report({ name: "turn", by }),
     presented(on) {
@@ -74,10 +64,6 @@ function mount(root) {
   };
   players.set(root, mounted);
   return mounted;
-}
-
-function report(event) {
-  window.dispatchEvent(new CustomEvent("captioning", { detail: event }));
 }
 
 function write() {

@@ -13,12 +13,12 @@
  *   hooks.moved(word)  another word is the current one, or the captions are others.
  *   hooks.looked(look)  somebody chose another look.
  *   hooks.presented(presenting)  the presentation began or ended.
- *   hooks.hid({data, caption, rectangle})  somebody hid a part of a caption's photo, [left, top, right, bottom].
- *   hooks.undone({data})  somebody takes the last change back.
- *   hooks.probed({data})  somebody asks what mattered for the words.
+ *   hooks.changed({data, said, hidden})  somebody has a caption begin with the words `said`, or hid a part of its photo;
+ *                                        `hidden` are all rectangles [left, top, right, bottom] that are hidden then.
+ *   hooks.undone()  somebody takes the last change back.
+ *   hooks.probed(data)  somebody asks what mattered for the words.
  *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
- *   hooks.said({data, caption, index, word})  somebody chose another word for step `index` of a caption.
- * Where `data` is reported, it is the id of the player data.
+ * `data` is the id of the player data.
  *
  * keys.js says which keys it is stepped with, pictures.js draws the attention with resize.js, thought.js shows the
  * likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at
@@ -148,7 +148,7 @@ function createPlayer(root, hooks = {}) {
       strip.append(button);
       return button;
     });
-    const pane = { caption, index, heading, figure, canvas, sentence, words, thought, strip, frames, photo: null };
+    const pane = { caption, heading, figure, canvas, sentence, words, thought, strip, frames, photo: null };
     if (data.what_if) hiding.offer(pane);
     return pane;
   }
@@ -166,7 +166,7 @@ function createPlayer(root, hooks = {}) {
   /** Ask what mattered where the look is that and it is not known. */
   function findOut() {
     explainOcclusion(part("note"), view.look, data.captions);
-    if (lacksOcclusion(view.look, data.captions)) hooks.probed?.({ data: data.id });
+    if (lacksOcclusion(view.look, data.captions)) hooks.probed?.(data.id);
   }
 
   /** Somebody chose a look. */
@@ -247,8 +247,7 @@ function createPlayer(root, hooks = {}) {
       const drawn = view.look === OCCLUSION ? "what mattered for" : "the model's attention while choosing";
       const alt = `${seen}, with ${drawn} the word ${label}`;
       pane.canvas.setAttribute("aria-label", alt);
-      const say = (name) => hooks.said?.({ data: data.id, caption: pane.index, index: at, word: name });
-      showThought(pane, at, data.what_if && say);
+      showThought(pane, at, data.what_if && ((name) => change(pane, at, [name], [])));
       const frame = pane.frames[at];
       const middle = frame.offsetLeft - pane.strip.offsetLeft - (pane.strip.clientWidth - frame.offsetWidth) / 2;
       pane.strip.scrollLeft = middle;
@@ -348,9 +347,17 @@ function createPlayer(root, hooks = {}) {
   });
   part("close-keys").onclick = presentation.showKeys;
 
-  const hiding = createHiding((pane, rectangle) =>
-    hooks.hid?.({ data: data.id, caption: pane.index, rectangle }),
-  );
+  /** Report a change of a caption, which keeps its first `count` words and the parts hidden already. */
+  function change({ caption: { steps, hidden } }, count, words, rectangles) {
+    const said = [...steps.slice(0, count).map((step) => step.word), ...words];
+    hooks.changed?.({ data: data.id, said, hidden: [...hidden, ...rectangles] });
+  }
+
+  const hiding = createHiding((pane, rectangle) => {
+    // It goes on saying what it was made to say.
+    const made = pane.caption.steps.findIndex((step) => step.forced) + 1;
+    change(pane, made, [], [rectangle]);
+  });
 
   const actions = {
     next: () => step(1),
@@ -367,7 +374,7 @@ function createPlayer(root, hooks = {}) {
     blank: presentation.toggleBlank,
     help: presentation.showKeys,
     hide: () => data.what_if && hiding.toggle(panes.at(-1)),
-    undo: () => hooks.undone?.({ data: data.id }),
+    undo: () => hooks.undone?.(),
     leave: () => hiding.leave() || presentation.leave(),
   };
   for (const name of ["previous", "play", "next", "present"]) part(name).onclick = actions[name];

@@ -14,11 +14,7 @@ const chosen = { photo: null, beamSize: description.search.beam_size, changes: [
 const player = createPlayer(element("player"), {
   moved: (word) => (chosen.word = word),
   turned: (by) => choose(gallery[(gallery.indexOf(chosen.photo) + by + gallery.length) % gallery.length]),
-  said: ({ data, caption, index, word }) => change(data, caption, index, [word], []),
-  hid({ data, caption, rectangle }) {
-    const made = shown.captions[caption].steps.findIndex((step) => step.forced);
-    change(data, caption, made + 1, [], [rectangle]);
-  },
+  changed: change,
   undone: undo,
 });
 const UNCHANGED = { said: [], hidden: [] };
@@ -98,13 +94,11 @@ function chooseFile(files) {
   if (blob) choose({ title: blob.name || "Your photo", blob, encodings: new Map(), captions: new Map() });
 }
 
-/** Have a caption begin with its first `count` words and other ones, and hide a part of its photo more. */
-function change(data, caption, count, words, rectangles) {
+/** Show what the model says with these words said and parts hidden. */
+function change({ data, said, hidden }) {
   // A click may come from captions that are no longer shown.
   if (data !== shown.id) return;
-  const { steps, hidden } = shown.captions[caption];
-  const said = [...steps.slice(0, count).map((step) => step.word), ...words];
-  chosen.changes = [...chosen.changes, { said, hidden: [...hidden, ...rectangles] }];
+  chosen.changes = [...chosen.changes, { said, hidden }];
   refresh();
 }
 

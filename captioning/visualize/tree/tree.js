@@ -3,8 +3,8 @@
 /*
  * A beam search as a tree, from left to right: a column a step, in it the prefixes in order of falling
  * log-probability, those that were dropped below. It grows with a slider; a box that is pointed at, or reached with the
- * arrow keys, lights the way to it; a click or Enter has the model begin with its words (the page's events `change` and `open`).
- * Words come from a checkpoint and are inserted as text.
+ * arrow keys, lights the way to it; a click or Enter has the model begin with its words (the page's events `change` and
+ * `open`). Words come from a checkpoint and are inserted as text.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -113,10 +113,6 @@ function placeOf(element) {
   if (!box) return null;
   const [step, index] = box.dataset.node.split(" ").map(Number);
   return { step, index };
-}
-
-function report(event) {
-  window.dispatchEvent(new CustomEvent("captioning", { detail: event }));
 }
 
 /** Where each step's column stands and which row each of its prefixes takes. */
