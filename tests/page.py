@@ -11,6 +11,12 @@ def component_data(app: AppTest, name: str) -> list:
     return json.loads(component.proto.json)
 
 
+def button_labels(app: AppTest) -> list[str]:
+    """What stands on the page's own buttons."""
+    components = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_buttons"]
+    return [button["label"] for each in components for button in json.loads(each.proto.json)[0]]
+
+
 def player_data(app: AppTest) -> dict:
     """What the player on the page shows."""
     return component_data(app, "player")[0]

@@ -4,6 +4,7 @@ import io
 
 import streamlit as st
 
+from captioning.page.buttons import Button, show_buttons
 from captioning.page.text import as_markdown
 
 TITLE = "Let the audience try"
@@ -13,8 +14,15 @@ SIZE, SCALE = 520, 20
 
 def offer_site(address: str) -> None:
     """A button that shows the code over the page."""
-    if st.button(TITLE, icon=":material/qr_code_2:", key="audience", width="stretch"):
+    show_buttons("audience", [Button(TITLE, {"name": "audience"})])
+    if st.session_state.get("audience_asked"):
         _show_code(address)
+        st.session_state.audience_asked = False
+
+
+def ask_for_site(event: dict) -> None:
+    """Show the code in this run."""
+    st.session_state.audience_asked = True
 
 
 @st.dialog(TITLE, width="medium")

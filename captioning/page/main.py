@@ -11,7 +11,7 @@ import streamlit as st
 from captioning.errors import CaptioningError, DatasetError
 from captioning.files import FileFingerprint
 from captioning.page.address import go, open_address, write_address
-from captioning.page.audience import offer_site
+from captioning.page.audience import ask_for_site, offer_site
 from captioning.page.cache import load_dataset
 from captioning.page.downloads import forget_arrived, request, send_downloads
 from captioning.page.events import forget_choices, new_events, open_channel, show_channel
@@ -38,7 +38,8 @@ def show_page() -> None:
     try:
         open_channel()
         forget_arrived()
-        library = load_library()
+        arguments = page_arguments()
+        library = load_library(arguments)
         open_address(library)
         apply_events(library)
         show_channel()
@@ -46,9 +47,8 @@ def show_page() -> None:
             photo = choose_photo(library)
             choose_beam_width()
             checkpoint = choose_checkpoint()
-            site = page_arguments().site
-            if site:
-                offer_site(site)
+            if arguments.site:
+                offer_site(arguments.site)
         view = choose_view(library)
         if st.session_state.notice:
             st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")
@@ -73,6 +73,7 @@ def apply_events(library: Library) -> None:
         "undo": undo,
         "probe": find_out,
         "open": open_width,
+        "audience": ask_for_site,
         "look": keep_look,
         "turn": turn,
         "random": choose_any,
@@ -113,13 +114,12 @@ def _web_address(text: str) -> str:
     return text
 
 
-def load_library() -> Library:
+def load_library(arguments: Namespace) -> Library:
     """The photos that the app was started with.
 
     Raises:
-        CaptioningError: they cannot be read, or the app does not know one of its arguments.
+        CaptioningError: they cannot be read.
     """
-    arguments = page_arguments()
     gallery = folder_photos(arguments.photos) if arguments.photos else sample_photos()
     library = Library(gallery, tuple(map(load_dataset, arguments.data)))
     if library.datasets and not library.splits:

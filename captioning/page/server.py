@@ -23,13 +23,13 @@ def load_first_page() -> None:
     from captioning.errors import CaptioningError
     from captioning.page.cache import describe, load_captioner, load_photo
     from captioning.page.library import default_checkpoint, offered_checkpoints
-    from captioning.page.main import load_library
+    from captioning.page.main import load_library, page_arguments
     from captioning.page.sidebar import gallery_labels
 
     # This thread belongs to no page, and Streamlit would warn that a spinner is shown on none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
     with suppress(CaptioningError):
-        library, checkpoints = load_library(), offered_checkpoints()
+        library, checkpoints = load_library(page_arguments()), offered_checkpoints()
         checkpoint = checkpoint_fingerprint(checkpoints[default_checkpoint(checkpoints)])
         load_captioner(checkpoint)
         gallery_labels(library.gallery)
