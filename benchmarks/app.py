@@ -49,9 +49,9 @@ def main() -> None:
                 page.close()
         browser.close()
     report("step to the next word", steps)
-    report("change of beam width", widths)
     report("part of the photo hidden", hidden)
     report("what mattered", mattered)
+    report("change of beam width", widths)
     report("the same while 64 megapixels are uploaded", beside)
 
 

@@ -216,8 +216,7 @@ def run_site(arguments: argparse.Namespace) -> int:
         GalleryPhoto(title, path.name, path.read_bytes(), *(sample_credit(path) or ()))
         for title, path in sample_photos().items()
     ]
-    write_site(arguments.output, *graphs_of(arguments), photos, arguments.runtime)
-    size = sum(path.stat().st_size for path in arguments.output.rglob("*") if path.is_file())
+    size = write_site(arguments.output, *graphs_of(arguments), photos, arguments.runtime)
     print(f"The page is in {arguments.output} ({size / 1e6:.1f} MB).")
     print(f"To see it: python -m http.server --directory {arguments.output}")
     return 0

@@ -64,6 +64,18 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those it lies in, unless there is one.
+
+    Raises:
+        CaptioningError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaptioningError(f"The folder {folder} cannot be made ({error.strerror}): name another.") from None
+
+
 def lock(file: BinaryIO) -> bool:
     """Whether no other process has locked this file; if so, this one has it until it is closed or the process ends."""
     return lock_descriptor(file.fileno(), blocking=False)

@@ -24,7 +24,7 @@ def read_rectangle(text: str) -> Rectangle:
 
 
 def hide(photo: Image.Image, rectangles: Sequence[Rectangle]) -> Image.Image:
-    """A copy of the photo in which rectangles are filled with mid-gray.
+    """A copy of the photo in which rectangles are filled with mid-gray; the photo itself where there are none.
 
     Args:
         photo: RGB and upright, as `open_image` gives it.
@@ -36,6 +36,8 @@ def hide(photo: Image.Image, rectangles: Sequence[Rectangle]) -> Image.Image:
     """
     if len(rectangles) > MAX_RECTANGLES:
         raise RectangleError(f"At most {MAX_RECTANGLES} rectangles can be hidden: leave some out.")
+    if not rectangles:
+        return photo
     hidden = photo.copy()
     for rectangle in rectangles:
         left, top, right, bottom = _checked(rectangle)

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from captioning.checkpoint import GRAPHS, CheckpointInfo
-from captioning.files import write_whole
+from captioning.files import make_folder, write_whole
 from captioning.inference.onnx_backend import read_graphs
 
 
@@ -19,9 +19,9 @@ def write_onnx(info: CheckpointInfo, precision: str, folder: Path) -> None:
 
     Raises:
         CheckpointError: see `read_graphs`.
-        CaptioningError: a file cannot be written.
+        CaptioningError: the folder or a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for graph, data in whole_graphs(info, precision):
         write_whole(folder / f"{graph}.onnx", data)
     write_whole(folder / "config.json", json.dumps(asdict(info.config)).encode())

@@ -19,7 +19,7 @@ from captioning.training.settings import RunSettings, StageSettings
 
 # How long a process may wait for another, for example while features are cached.
 LONGEST_WAIT = timedelta(days=1)
-# What each of several machines is told of the others, where no cluster's own launcher says it.
+# What each of several machines needs to find the others, where no cluster's own launcher sets it.
 MEETING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 
 

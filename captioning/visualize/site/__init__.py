@@ -18,8 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from captioning.checkpoint import CheckpointInfo
-from captioning.errors import CaptioningError
-from captioning.files import write_whole
+from captioning.files import make_folder, write_whole
 from captioning.images import MAX_SIDE
 from captioning.inference.onnx_files import whole_graphs
 from captioning.inference.options import BEAM_SIZES, SearchOptions
@@ -52,7 +51,7 @@ class GalleryPhoto:
 
 def write_site(
     folder: Path, info: CheckpointInfo, precision: str, photos: Iterable[GalleryPhoto], runtime: Path | None
-) -> None:
+) -> int:
     """Write the page as a folder of static files, which is made.
 
     Args:
@@ -60,6 +59,9 @@ def write_site(
         info, precision: the model, and which of its graphs.
         photos: the gallery.
         runtime: see `runtime_files`.
+
+    Returns:
+        How many bytes it has.
 
     Raises:
         CheckpointError: see `read_graphs`.
@@ -80,8 +82,9 @@ def write_site(
     worker = string.Template(source("site/service_worker.js"))
     files["service_worker.js"] = worker.substitute(version=digest, files=json.dumps([*files])).encode()
     for name, data in files.items():
-        _make_folder((folder / name).parent)
+        make_folder((folder / name).parent)
         write_whole(folder / name, data)
+    return sum(map(len, files.values()))
 
 
 def live_page(
@@ -181,10 +184,3 @@ def _icon(size: int) -> bytes:
     with Image.open(ICON) as icon:
         icon.resize((size, size), Image.Resampling.LANCZOS).save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaptioningError(f"{folder} cannot be made ({error.strerror}): name another folder.") from None
