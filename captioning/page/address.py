@@ -111,5 +111,5 @@ def page_address() -> dict[str, str]:
 def write_address() -> None:
     """Write it, even if it should be there already: the run that was to do so may have been cut short."""
     address = page_address()
-    st.session_state.written = address
+    st.session_state.channel.written = address
     st.query_params.from_dict(address)

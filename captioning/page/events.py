@@ -28,11 +28,13 @@ class Channel:
         applied: the number of the last event that was applied.
         choices: for each widget whose value was set, and of which the browser has not heard, the value that it has
             for the widget, and the one that was set.
+        written: the address that a run wrote after the last of these choices; None until it has.
     """
 
     session: str = field(default_factory=lambda: uuid4().hex)
     applied: int = 0
     choices: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    written: dict[str, str] | None = None
 
 
 def open_channel() -> None:
@@ -42,7 +44,7 @@ def open_channel() -> None:
         state.channel = Channel()
     channel = state.channel
     # The address is the last that a run sends.
-    if st.query_params.to_dict() == state.get("written"):
+    if st.query_params.to_dict() == channel.written:
         channel.choices.clear()
     for name, (known, value) in list(channel.choices.items()):
         if state.get(name) == known:
@@ -68,6 +70,8 @@ def new_events() -> Iterator[dict]:
 def choose(name: str, value: object) -> None:
     """Set a widget's value, before the widget is shown."""
     state = st.session_state
+    # A run that ends before it writes the address must not let an earlier one speak for this choice.
+    state.channel.written = None
     choices = state.channel.choices
     known = choices[name][0] if name in choices else state.get(name)
     state[name] = value
