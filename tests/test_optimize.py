@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from captioning.model.model import save_model
 from captioning.record import TrainingRecord
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
-from tests.helpers import INT8_CHECKPOINT, make_kaggle, tiny_model
+from tests.helpers import INT8_CHECKPOINT, TINY, make_kaggle, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,18 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory, data) -> Path:
-    """A small checkpoint without graphs, with the words of a small data set."""
+    """A small checkpoint without graphs, of an encoder with few layers, with the words of a small data set."""
     words = {
         word for example in read_dataset(data).split("train") for text in example.captions for word in tokenize(text)
     }
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *sorted(words)])
     path = tmp_path_factory.mktemp("checkpoints") / "tiny.safetensors"
-    save_model(path, tiny_model(len(vocabulary)), vocabulary, TrainingRecord(command="kept"))
+    save_model(
+        path,
+        tiny_model(len(vocabulary), config=replace(TINY, encoder="resnet10t")),
+        vocabulary,
+        TrainingRecord(command="kept"),
+    )
     return path
 
 

@@ -32,6 +32,7 @@ def open_address(library: Library) -> None:
 def go(event: dict, library: Library) -> None:
     """Set the page to the address that somebody went back or forward to."""
     asked = dict(parse_qsl(event["address"].removeprefix("?"), keep_blank_values=True))
+    st.session_state.channel.address = asked
     # What stands behind the # is the player's; the page itself may be where it should.
     if asked != page_address():
         follow_address(library, asked)
@@ -109,7 +110,9 @@ def page_address() -> dict[str, str]:
 
 
 def write_address() -> None:
-    """Write it, even if it should be there already: the run that was to do so may have been cut short."""
-    address = page_address()
-    st.session_state.channel.written = address
-    st.query_params.from_dict(address)
+    """Send it to a browser that has another: one that went somewhere meanwhile would lose its way forward."""
+    channel, address = st.session_state.channel, page_address()
+    if address != channel.address:
+        st.query_params.from_dict(address)
+        channel.address = address
+    channel.settled = True

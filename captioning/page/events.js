@@ -16,12 +16,8 @@ function send(event) {
 }
 
 window.addEventListener("captioning", ({ detail }) => send(detail));
-// Captured before Streamlit hears of it, whose own request would tell the page nothing that this event does not: a second
-// request from the same address would seem to come from a browser that has heard of the first one's run.
-window.addEventListener("popstate", (popstate) => {
-  popstate.stopImmediatePropagation();
-  send({ name: "went", address: window.location.search });
-}, { capture: true });
+// Streamlit has asked for a run already, which tells the page nothing.
+window.addEventListener("popstate", () => send({ name: "went", address: window.location.search }));
 
 export default function ({ data: [session, applied], setStateValue }) {
   waiting = waiting.filter((event) => event.session === session && event.number > applied);

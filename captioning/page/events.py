@@ -28,13 +28,15 @@ class Channel:
         applied: the number of the last event that was applied.
         choices: for each widget whose value was set, and of which the browser has not heard, the value that it has
             for the widget, and the one that was set.
-        written: the address that a run wrote after the last of these choices; None until it has.
+        address: the browser's: the last that it was sent, or that it went to.
+        settled: whether a run has come to its end, where it writes the address, since the last of these choices.
     """
 
     session: str = field(default_factory=lambda: uuid4().hex)
     applied: int = 0
     choices: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    written: dict[str, str] | None = None
+    address: dict[str, str] | None = None
+    settled: bool = True
 
 
 def open_channel() -> None:
@@ -44,7 +46,7 @@ def open_channel() -> None:
         state.channel = Channel()
     channel = state.channel
     # The address is the last that a run sends.
-    if st.query_params.to_dict() == channel.written:
+    if channel.settled and st.query_params.to_dict() == channel.address:
         channel.choices.clear()
     for name, (known, value) in list(channel.choices.items()):
         if state.get(name) == known:
@@ -70,8 +72,8 @@ def new_events() -> Iterator[dict]:
 def choose(name: str, value: object) -> None:
     """Set a widget's value, before the widget is shown."""
     state = st.session_state
-    # A run that ends before it writes the address must not let an earlier one speak for this choice.
-    state.channel.written = None
+    # A run that is cut short must not let an address of before speak for this choice.
+    state.channel.settled = False
     choices = state.channel.choices
     known = choices[name][0] if name in choices else state.get(name)
     state[name] = value
