@@ -21,6 +21,7 @@ from captioning.visualize.attention import (
     attention_overlay,
     color_table,
     half_outlines,
+    looked_everywhere,
 )
 from captioning.visualize.export import DARK, LIGHT, Scene, file_name
 from captioning.visualize.fonts import font_for
@@ -150,6 +151,15 @@ def test_attention_that_is_the_same_everywhere_stays_dim():
     assert attention_map(np.full((8, 8), 1 / 64)).max() < 64
     assert half_outlines(np.full((8, 8), 1 / 64))
     assert attention_map(peaked(2, 2)).max() == 255
+
+
+@pytest.mark.parametrize("look", [*LOOKS][:3])
+def test_a_photo_that_was_looked_at_everywhere_stays_as_it_is_and_some_words_look_so(captioner, photos, look):
+    photo = open_image(photos / "kitchen.jpg")
+    steps = captioner(photo).steps
+    plain = [attention_overlay(photo, step.attention, look=look) == photo for step in steps]
+    assert plain == [looked_everywhere(step.attention) for step in steps]
+    assert {*plain} == {True, False}
 
 
 def test_the_players_data_has_what_the_search_found(captioner, scene):

@@ -15,6 +15,8 @@ COLOR_MAPS = ("inferno", "viridis", "cividis", "gray")
 OPACITY = 0.6
 # A cell is drawn at full strength only if its weight is this many times that of attention spread evenly.
 FULL_STRENGTH = 6
+# Where no cell's weight reaches this many times that of attention spread evenly, the model looked everywhere.
+EVERYWHERE = 2
 # Drops below this, in nats, are nothing to see: where all of a caption's are, none is drawn at full strength.
 SMALLEST_DROP = 0.05
 # How finely attention is drawn before the screen or the file enlarges it.
@@ -35,13 +37,15 @@ def attention_overlay(
 
     Args:
         photo: RGB.
-        attention: weights (rows, columns).
+        attention: weights (rows, columns). Where the model looked everywhere, the photo stays as it is.
         look: `heat`, colours from dark (not looked at) to bright; `spotlight`, the photo dark where the model did not
             look (as in Xu et al., figure 5); `contour`, a line around the smallest region that holds half the
             attention.
         opacity: of what is drawn over the photo, 0 to 1.
         color_map: one of COLOR_MAPS, for heat and contour.
     """
+    if looked_everywhere(attention):
+        return photo
     if look == "contour":
         return _draw_contour(photo, half_outlines(attention), opacity, contour_color(color_map))
     strength = attention_map(attention)
@@ -62,6 +66,16 @@ def occlusion_overlay(
         opacity, color_map: as of `attention_overlay`.
     """
     return _draw_colors(photo, occlusion_map(drops, most), opacity, color_map)
+
+
+def looked_everywhere(attention: np.ndarray) -> bool:
+    """Whether attention (rows, columns) is nearly flat: no cell has EVERYWHERE times the mean weight.
+
+    Twice the mean was chosen by eye, on maps of the gallery and of 60 photos of Flickr8k dev: below it no place stands
+    out, and above it somebody can point at one. Of the captions of the gallery and of 150 photos of dev it is true of
+    22 % of the words, most often of “a”, “is”, “in”, “on” and the end.
+    """
+    return bool(attention.max() * attention.size < EVERYWHERE)
 
 
 def attention_map(attention: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from captioning.inference.probing import Occlusion
 from captioning.visualize.attention import (
     COLOR_MAPS,
     CONTOUR_SHADE,
+    EVERYWHERE,
     FULL_STRENGTH,
     MAP_SIZE,
     OPACITY,
@@ -97,6 +98,7 @@ def drawing(looks: Mapping[str, str]) -> dict:
         "contour_shade": CONTOUR_SHADE,
         "map_size": MAP_SIZE,
         "full_strength": FULL_STRENGTH,
+        "everywhere": EVERYWHERE,
     }
 
 

@@ -14,7 +14,7 @@ function paint(canvas, photo, step, line, view, data) {
   context.imageSmoothingQuality = "high";
   context.globalAlpha = 1;
   context.drawImage(photo, 0, 0, width, height);
-  if (view.plain || (view.look === OCCLUSION && !step.occlusion)) return;
+  if (view.plain || (view.look === OCCLUSION ? !step.occlusion : lookedEverywhere(step, data))) return;
   if (view.look === "contour") {
     outline(context, (step.outlines ||= halfOutlines(enlarge(step, data), data.map_size)), line, view, data);
     return;
@@ -52,11 +52,33 @@ function enlarge(step, data) {
   return (step.enlarged ||= resize(Float32Array.from(step.attention), grid, square));
 }
 
+/** Whether attention is nearly flat; see `looked_everywhere` of attention.py. */
+function lookedEverywhere({ attention }, { everywhere }) {
+  return Math.max(...attention) * attention.length < everywhere;
+}
+
 /** How strongly to draw attention, 0 to 255 a place; see `attention_map` of attention.py. */
 function attentionMap(step, data) {
-  const enlarged = enlarge(step, data);
-  const full = Math.max(data.full_strength / step.attention.length, ...enlarged);
-  return Uint8ClampedArray.from(enlarged, (weight) => (255 * weight) / full);
+  const full = fullWeight(step, data);
+  return Uint8ClampedArray.from(enlarge(step, data), (weight) => (255 * weight) / full);
+}
+
+/** The weight of a cell that is drawn at full strength. */
+function fullWeight(step, data) {
+  return Math.max(data.full_strength / step.attention.length, ...enlarge(step, data));
+}
+
+/** Say on the photo what the colours mean, or that the model looked everywhere; nothing where neither is drawn. */
+function showScale(scale, step, view, data) {
+  const everywhere = lookedEverywhere(step, data);
+  scale.hidden = view.plain || view.look === OCCLUSION || !(everywhere || view.look === "heat");
+  if (scale.hidden) return;
+  const colors = make("span", "colors");
+  const table = bytes(data.color_maps[view.colors].table);
+  const stops = [0, 51, 102, 153, 204, 255].map((at) => `rgb(${table.subarray(3 * at, 3 * at + 3).join()})`);
+  colors.style.background = `linear-gradient(90deg, ${stops})`;
+  const most = percent(fullWeight(step, data));
+  scale.replaceChildren(...(everywhere ? ["looked everywhere"] : ["0%", colors, `${most} a cell`]));
 }
 
 /**

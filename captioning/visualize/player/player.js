@@ -102,7 +102,8 @@ function createPlayer(root, hooks = {}) {
     const figure = made("figure", "picture");
     const canvas = make("canvas");
     canvas.setAttribute("role", "img");
-    figure.append(canvas);
+    const scale = make("p", "scale");
+    figure.append(canvas, scale);
     const reach = (event) => {
       const cell = cellAt(event, canvas, data.grid);
       for (const pane of panes) touch(pane, cell, data.grid);
@@ -148,7 +149,7 @@ function createPlayer(root, hooks = {}) {
       strip.append(button);
       return button;
     });
-    const pane = { caption, heading, figure, canvas, sentence, words, thought, strip, frames, photo: null };
+    const pane = { caption, heading, figure, canvas, scale, sentence, words, thought, strip, frames, photo: null };
     if (data.what_if) hiding.offer(pane);
     return pane;
   }
@@ -245,7 +246,8 @@ function createPlayer(root, hooks = {}) {
       });
       const seen = pane.caption.hidden.length ? `${data.title}, parts of it hidden` : data.title;
       const drawn = view.look === OCCLUSION ? "what mattered for" : "the model's attention while choosing";
-      const alt = `${seen}, with ${drawn} the word ${label}`;
+      const flat = view.look !== OCCLUSION && lookedEverywhere(pane.caption.steps[at], data);
+      const alt = `${seen}, with ${drawn} the word ${label}${flat ? ": it looked everywhere" : ""}`;
       pane.canvas.setAttribute("aria-label", alt);
       showThought(pane, at, data.what_if && ((name) => change(pane, at, [name], [])));
       const frame = pane.frames[at];
@@ -278,13 +280,15 @@ function createPlayer(root, hooks = {}) {
   }
 
   function drawPicture(pane) {
+    const step = pane.caption.steps[current(pane)];
+    showScale(pane.scale, step, view, data);
     if (!pane.photo) return;
     const width = Math.round(pane.canvas.clientWidth * (window.devicePixelRatio || 1));
     if (!width) return;
     const height = Math.round((width * data.photo.height) / data.photo.width);
     if (pane.canvas.width !== width) pane.canvas.width = width;
     if (pane.canvas.height !== height) pane.canvas.height = height;
-    paint(pane.canvas, pane.photo, pane.caption.steps[current(pane)], Math.max(2, width / 320), view, data);
+    paint(pane.canvas, pane.photo, step, Math.max(2, width / 320), view, data);
   }
 
   // Playing
@@ -325,7 +329,8 @@ function createPlayer(root, hooks = {}) {
   part("looks").after(
     help(
       "Attention weights: how much each cell of the photo's feature grid counted when the word was chosen. " +
-        "Heat map: from dark to bright. Spotlight: the rest is dark. " +
+        "Where no cell stands out, it looked everywhere, and the photo stays as it is. " +
+        "Heat map: from dark to bright, as the scale says. Spotlight: the rest is dark. " +
         "Contour: a line around the smallest region that holds half of the attention. " +
         "What mattered: how much less likely the word becomes when a place is hidden.",
     ),
