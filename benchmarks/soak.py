@@ -140,6 +140,8 @@ class Person:
         await self.check("look elsewhere")
 
     async def say_instead(self) -> None:
+        await self.page.evaluate("document.activeElement?.blur()")
+        await self.page.keyboard.press("Home")
         await self.page.locator(".likely button").first.click()
         await expect(self.page.locator(".sentence")).to_have_count(2)
         await self.page.get_by_role("button", name="Undo").click()

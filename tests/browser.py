@@ -187,7 +187,9 @@ def take(page: Page, name: str) -> bytes:
 
 def picture(page: Page, index: int = 0) -> int:
     """A number for the pixels of a photo with its attention."""
-    return hash(page.locator(".picture canvas").nth(index).evaluate("canvas => canvas.toDataURL()"))
+    # What stood there before may still fade above it.
+    canvas = page.locator(".picture > canvas:first-child").nth(index)
+    return hash(canvas.evaluate("canvas => canvas.toDataURL()"))
 
 
 def words(page: Page, index: int = 0) -> list[str]:

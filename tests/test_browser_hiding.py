@@ -38,7 +38,7 @@ def page(browser: Browser, server) -> Iterator[Page]:
     expect.set_options(timeout=PATIENCE)
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(PATIENCE)
-    open_player(page, f"{server.url}/?photo=Astronaut")
+    open_player(page, f"{server.url}/?photo=Astronaut#word=1")
     yield page
     page.close()
 

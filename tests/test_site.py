@@ -301,6 +301,7 @@ def test_it_can_be_read_and_operated(site, context, scheme, width):
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert violations(page) == []
+        page.keyboard.press("ArrowRight")
         page.locator(".likely button").first.click()
         expect(page.locator(".sentence")).to_have_count(2)
         assert violations(page) == []
@@ -317,7 +318,7 @@ def test_the_keyboard_alone_is_enough(site, context):
         second = words(page)
         page.locator(".word").first.focus()
         page.keyboard.press("ArrowRight")
-        assert current(page) == second[1]
+        assert current(page) == second[0]
         page.keyboard.press("p")
         expect(page.locator(".sentence")).to_have_attribute("aria-label", before)
 
@@ -356,6 +357,7 @@ def test_a_page_with_the_model_in_it_captions_by_itself(site, context, captioner
     page = open_site(context, path.as_uri())
     caption = captioner(photos / "coffee.jpg", SearchOptions(beam_size=3))
     assert words(page)[:-1] == caption.text.split()
+    page.keyboard.press("ArrowRight")
     page.locator(".likely button").first.click()
     expect(page.locator(".sentence")).to_have_count(2)
     page.locator("input[type=file]").last.set_input_files(photos / "pizza.jpg")

@@ -13,13 +13,13 @@ const players = new WeakMap();
 // With the address that the page was opened with; the server may have written one since, without what is behind its #.
 const [opened] = performance.getEntriesByType("navigation");
 // Where somebody is, or was when there was a player last; at first, whatever the photo, what the address names.
-const place = { photo: null, word: wordIn(opened.name) || 1, presenting: hashOf(opened.name).has("present") };
+const place = { photo: null, word: wordIn(opened.name) || 0, presenting: hashOf(opened.name).has("present") };
 
 export default function ({ data: [content, about, changes], parentElement }) {
   const mounted = players.get(parentElement) ?? mount(parentElement);
   Object.assign(mounted, { about, changes });
   // Another caption of the same photo starts at the current word.
-  const word = place.photo === null || place.photo === content.photo.url ? place.word : 1;
+  const word = place.photo === null || place.photo === content.photo.url ? place.word : 0;
   place.photo = content.photo.url;
   mounted.player.show(content, { word, look: lookOf(window.location.href) });
   if (place.presenting) mounted.player.present();
@@ -51,7 +51,7 @@ function mount(root) {
   // The server has written the address, or somebody has, or went back.
   const follow = (event) => {
     const word = wordIn(window.location.href);
-    if (word) mounted.player.moveTo(word);
+    if (!Number.isNaN(word)) mounted.player.moveTo(word);
     // An address that the server writes may be older than the look.
     if (event.navigationType === "traverse") mounted.player.lookAs(lookOf(window.location.href));
     write();
@@ -76,9 +76,9 @@ function lookOf(address) {
   return new URL(address).searchParams.get("look");
 }
 
-/** The word that an address names; 0 if it names none. */
+/** The word that an address names, 0 before the first; NaN if it names none. */
 function wordIn(address) {
-  return Number.parseInt(hashOf(address).get("word"), 10) || 0;
+  return Number.parseInt(hashOf(address).get("word"), 10);
 }
 
 /** What stands behind the # of an address. */

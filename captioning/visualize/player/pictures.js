@@ -2,8 +2,10 @@
 
 /* How attention is drawn over a photo, as `looks` of data.py offers it. */
 
+const FADE_MILLISECONDS = 150;
+
 /**
- * Draw a photo with the attention of a step over it.
+ * Draw a photo with the attention of a step over it; without a step, the photo alone.
  *
  * `data` is the player data; `view` says how attention is drawn, {look, opacity, colors}, or that it is not: `plain`. `line` is the width of a
  * contour in pixels of the canvas.
@@ -14,7 +16,7 @@ function paint(canvas, photo, step, line, view, data) {
   context.imageSmoothingQuality = "high";
   context.globalAlpha = 1;
   context.drawImage(photo, 0, 0, width, height);
-  if (view.plain || (view.look === OCCLUSION ? !step.occlusion : lookedEverywhere(step, data))) return;
+  if (!step || view.plain || (view.look === OCCLUSION ? !step.occlusion : lookedEverywhere(step, data))) return;
   if (view.look === "contour") {
     outline(context, (step.outlines ||= halfOutlines(enlarge(step, data), data.map_size)), line, view, data);
     return;
@@ -70,8 +72,8 @@ function fullWeight(step, data) {
 
 /** Say on the photo what the colours mean, or that the model looked everywhere; nothing where neither is drawn. */
 function showScale(scale, step, view, data) {
-  const everywhere = lookedEverywhere(step, data);
-  scale.hidden = view.plain || view.look === OCCLUSION || !(everywhere || view.look === "heat");
+  const everywhere = step && lookedEverywhere(step, data);
+  scale.hidden = !step || view.plain || view.look === OCCLUSION || !(everywhere || view.look === "heat");
   if (scale.hidden) return;
   const colors = make("span", "colors");
   const table = bytes(data.color_maps[view.colors].table);
@@ -161,6 +163,16 @@ function outline(context, outlines, line, view, data) {
   context.lineWidth = line;
   context.strokeStyle = data.color_maps[view.colors].line;
   context.stroke(path);
+}
+
+/** Let what a canvas shows fade above it, while something else is drawn on it. */
+function fadeOut(canvas) {
+  if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+  const before = make("canvas", "before");
+  Object.assign(before, { width: canvas.width, height: canvas.height });
+  before.getContext("2d").drawImage(canvas, 0, 0);
+  canvas.after(before);
+  before.animate({ opacity: [1, 0] }, FADE_MILLISECONDS).onfinish = () => before.remove();
 }
 
 /** The bytes that a base64 text stands for. */

@@ -6,7 +6,8 @@
  *
  * createPlayer(root, hooks) finds its controls in `root` (player.html) and returns {show, moveTo, lookAs, present, close}:
  *   show(data, {word, look})  draws a photo with its captions, unless they are shown already, from a word on; words
- *                             count from 1. The look is set at the first call.
+ *                             count from 1. At 0 there is the photo alone, and nothing was said yet; two captions begin
+ *                             at 1. The look is set at the first call.
  *   moveTo(word)  makes a word the current one.
  *   lookAs(look)  draws attention another way.
  *   present()  begins the presentation, without going full screen.
@@ -35,7 +36,9 @@ function createPlayer(root, hooks = {}) {
   const view = { look: null, opacity: null, colors: null, plain: false };
   let data = null;
   let panes = [];
-  let word = 0;
+  let word = -1;
+  // How many words have been said: they appear one by one, but for screen readers, which have them all.
+  let said = 0;
   let timer = null;
 
   function show(next, start = {}) {
@@ -43,13 +46,15 @@ function createPlayer(root, hooks = {}) {
     player.querySelector(".hidden-part")?.remove();
     if (data && data.id === next.id) return;
     stop();
+    if (data?.photo.url !== next.photo.url) said = 0;
     data = next;
     view.look ??= data.looks.find(([look]) => look === start.look)?.[0] ?? data.look;
     view.opacity ??= data.opacity;
     if (!data.color_maps[view.colors]) view.colors = Object.keys(data.color_maps)[0];
     const count = Math.max(...data.captions.map((caption) => caption.steps.length));
-    word = clamp((start.word ?? 1) - 1, count);
     part("word").max = count;
+    part("word").min = nearest(-1) + 1;
+    word = nearest((start.word ?? 0) - 1);
     offerViews();
     hiding.leave();
     const hadFocus = Boolean(focusedIn(root)?.closest("[data-made]"));
@@ -65,7 +70,7 @@ function createPlayer(root, hooks = {}) {
     findOut();
     // The control that was used, such as an alternative or the page's Undo, may be gone.
     if (hadFocus || (keys.areUsed() && document.activeElement === document.body)) {
-      panes[0].words[current(panes[0])].focus({ preventScroll: true });
+      panes[0].words[Math.max(word, 0)].focus({ preventScroll: true });
     }
     hooks.moved?.(word + 1);
   }
@@ -128,8 +133,8 @@ function createPlayer(root, hooks = {}) {
     const thought = made("div", "thought");
     thought.append(make("div"));
     if (caption.sureness !== null) {
-      const said = caption.steps.filter((step) => !step.end).map((step) => step.probability);
-      const toWeakest = () => moveTo(said.indexOf(Math.min(...said)));
+      const sureOf = caption.steps.filter((step) => !step.end).map((step) => step.probability);
+      const toWeakest = () => moveTo(sureOf.indexOf(Math.min(...sureOf)));
       const sure = make("button", "sure", describeSureness(caption.sureness));
       Object.assign(sure, { type: "button", title: "To its least likely word", onclick: toWeakest });
       thought.append(sure);
@@ -216,44 +221,63 @@ function createPlayer(root, hooks = {}) {
     return Number(part("word").max);
   }
 
+  /** The nearest word that there is; before the first, -1, unless two captions are compared. */
+  function nearest(at) {
+    return Math.max(Math.min(at, count() - 1), data.captions.length > 1 ? 0 : -1);
+  }
+
   function moveTo(to) {
-    to = clamp(to, count());
+    to = nearest(to);
     if (to === word) return;
     word = to;
     mark();
-    for (const pane of panes) drawPicture(pane);
+    for (const pane of panes) {
+      if (pane.photo) fadeOut(pane.canvas);
+      drawPicture(pane);
+    }
     hooks.moved?.(word + 1);
   }
 
   /** Mark the current word wherever words stand. */
   function mark() {
+    const isAll = data.captions.length > 1 || word === count() - 1;
+    said = word < 0 ? 0 : isAll ? Infinity : Math.max(said, word + 1);
+    player.classList.toggle("opening", word < 0);
     part("word").value = word + 1;
     fill(part("word"));
-    const said = panes[0].caption.steps[current(panes[0])].label;
-    part("word").setAttribute("aria-valuetext", `${said}, ${word + 1}`);
-    part("place").replaceChildren(make("span", "unseen", `${said}, `), `${word + 1} / ${count()}`);
-    part("previous").disabled = word === 0;
+    const now = panes[0].caption.steps[current(panes[0])]?.label ?? "nothing yet";
+    part("word").setAttribute("aria-valuetext", `${now}, ${word + 1}`);
+    part("place").replaceChildren(make("span", "unseen", `${now}, `), `${word + 1} / ${count()}`);
+    part("previous").disabled = word === nearest(-1);
     part("next").disabled = word === count() - 1;
     part("colors-label").hidden = view.look === "spotlight";
     for (const pane of panes) {
       const at = current(pane);
-      const { label } = pane.caption.steps[at];
-      [...pane.words, ...pane.frames].forEach((element, index) => {
-        const here = index % pane.words.length === at;
-        element.classList.toggle("current", here);
-        if (here) element.setAttribute("aria-current", "step");
-        else element.removeAttribute("aria-current");
-      });
-      const seen = pane.caption.hidden.length ? `${data.title}, parts of it hidden` : data.title;
-      const drawn = view.look === OCCLUSION ? "what mattered for" : "the model's attention while choosing";
-      const flat = view.look !== OCCLUSION && lookedEverywhere(pane.caption.steps[at], data);
-      const alt = `${seen}, with ${drawn} the word ${label}${flat ? ": it looked everywhere" : ""}`;
-      pane.canvas.setAttribute("aria-label", alt);
-      showThought(pane, at, data.what_if && ((name) => change(pane, at, [name], [])));
-      const frame = pane.frames[at];
+      for (const made of [pane.words, pane.frames]) {
+        made.forEach((element, index) => {
+          element.classList.toggle("current", index === at);
+          element.classList.toggle("unsaid", index >= said);
+          if (index === at) element.setAttribute("aria-current", "step");
+          else element.removeAttribute("aria-current");
+        });
+      }
+      pane.canvas.setAttribute("aria-label", describePicture(pane.caption, pane.caption.steps[at]));
+      // Before the first word its thought takes its room, unseen.
+      const thought = Math.max(at, 0);
+      showThought(pane, thought, data.what_if && ((name) => change(pane, thought, [name], [])));
+      const frame = pane.frames[thought];
       const middle = frame.offsetLeft - pane.strip.offsetLeft - (pane.strip.clientWidth - frame.offsetWidth) / 2;
       pane.strip.scrollLeft = middle;
     }
+  }
+
+  /** The picture of a step, or the photo before the first, in words. */
+  function describePicture({ hidden }, step) {
+    const seen = hidden.length ? `${data.title}, parts of it hidden` : data.title;
+    if (!step) return `${seen}, before the first word`;
+    if (view.look === OCCLUSION) return `${seen}, with what mattered for the word ${step.label}`;
+    const flat = lookedEverywhere(step, data) ? ": it looked everywhere" : "";
+    return `${seen}, with the model's attention while choosing the word ${step.label}${flat}`;
   }
 
   /** Let the film strip fade at an edge behind which there is more of it. */
@@ -294,7 +318,7 @@ function createPlayer(root, hooks = {}) {
   // Playing
 
   function play() {
-    if (word === count() - 1) moveTo(0);
+    if (word < 0 || word === count() - 1) moveTo(0);
     player.classList.add("playing");
     part("play").setAttribute("aria-label", "Pause");
     const tick = () => {
@@ -367,7 +391,7 @@ function createPlayer(root, hooks = {}) {
   const actions = {
     next: () => step(1),
     previous: () => step(-1),
-    first: () => step(-count()),
+    first: () => step(-word),
     last: () => step(count()),
     play: toggle,
     nextLook: () => chooseNext(1),
@@ -389,7 +413,7 @@ function createPlayer(root, hooks = {}) {
     if (actions[action]() === false) return false;
     // A word that has the focus hands it on to the current one.
     for (const pane of panes) {
-      for (const made of [pane.words, pane.frames]) if (made.includes(focused)) made[current(pane)].focus();
+      for (const made of [pane.words, pane.frames]) if (made.includes(focused)) made[current(pane)]?.focus();
     }
   });
   const sizes = new ResizeObserver(() => {

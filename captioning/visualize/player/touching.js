@@ -23,6 +23,7 @@ function touch(pane, { row, column }, { rows, columns }) {
   pane.sentence.classList.add("touched");
   const named = pane.caption.steps
     .map(({ label }, at) => ({ label, share: shares[at] }))
+    .filter((_, at) => !pane.words[at].classList.contains("unsaid"))
     .sort((one, other) => other.share - one.share)
     .slice(0, NAMED_WORDS);
   const cell = pane.figure.querySelector(".cell") || pane.figure.appendChild(make("div", "cell"));
@@ -33,7 +34,7 @@ function touch(pane, { row, column }, { rows, columns }) {
     height: `${100 / rows}%`,
   });
   const caption = pane.figure.querySelector("figcaption") || pane.figure.appendChild(make("figcaption"));
-  caption.textContent = named.map(({ label, share }) => `${label} ${percent(share)}`).join(", ");
+  caption.textContent = named.map(({ label, share }) => `${label} ${percent(share)}`).join(", ") || "nothing said yet";
   caption.classList.toggle("above", row >= rows / 2);
 }
 

@@ -10,7 +10,7 @@ const MOST_THREADS = 4;
 
 const description = JSON.parse(element("description").textContent);
 const gallery = description.gallery.map((entry) => ({ ...entry, encodings: new Map(), captions: new Map() }));
-const chosen = { photo: null, beamSize: description.search.beam_size, changes: [], word: 1 };
+const chosen = { photo: null, beamSize: description.search.beam_size, changes: [], word: 0 };
 const player = createPlayer(element("player"), {
   moved: (word) => (chosen.word = word),
   turned: (by) => choose(gallery[(gallery.indexOf(chosen.photo) + by + gallery.length) % gallery.length]),
@@ -84,7 +84,7 @@ function threads() {
 
 /** Photos, whether of the gallery or somebody's own: {title, file or blob, credit, licence, encodings, captions}. */
 function choose(photo) {
-  Object.assign(chosen, { photo, changes: [], word: 1 });
+  Object.assign(chosen, { photo, changes: [], word: 0 });
   for (const input of element("gallery").querySelectorAll("input")) input.checked = gallery[input.value] === photo;
   refresh();
 }
