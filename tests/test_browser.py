@@ -153,7 +153,7 @@ def test_after_a_click_the_keys_belong_to_the_player(page):
     ):
         page.keyboard.press(key)
         assert current(page) == said[at], key
-    page.locator(".drawing summary").click()
+    page.locator(".more summary").click()
     page.get_by_role("slider", name="Opacity").click()
     page.keyboard.press("ArrowRight")
     page.get_by_role("radio", name="Compare").click()
@@ -272,12 +272,45 @@ def test_forced_colours_leave_the_current_word_the_look_and_the_bars_to_be_seen(
         assert color not in (ground, "rgba(0, 0, 0, 0)"), shown
 
 
+# A browser without sound has no voices.
+VOICE = """() => {
+  window.spoken = [];
+  const voice = { getVoices: () => [{}], addEventListener() {}, cancel() {}, speak: ({ text }) => spoken.push(text) };
+  Object.defineProperty(window, "speechSynthesis", { value: voice });
+}"""
+
+
+def test_words_are_said_aloud_and_the_caption_its_alt_text_and_the_link_are_copied(page, server):
+    said = words(page)
+    page.locator(".more summary").click()
+    assert page.get_by_text("Say the words aloud").is_visible() == page.evaluate("!!speechSynthesis.getVoices().length")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    caption = " ".join(said[:-1])
+    for button, text in (
+        ("Copy caption", caption),
+        ("Copy as alt text", f"{caption.capitalize()}."),
+        ("Copy link", page.url),
+    ):
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("status").get_by_text(f"Copied: {text}", exact=True)).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == text
+    page.add_init_script(f"({VOICE})()")
+    open_player(page, f"{server.url}/?photo=Astronaut#word=1")
+    press(page, "ArrowRight")
+    page.locator(".more summary").click()
+    page.get_by_label("Say the words aloud").check()
+    for _ in said[2:]:
+        press(page, "ArrowRight")
+    # The end is no word.
+    assert page.evaluate("spoken") == said[2:-1]
+
+
 def test_every_look_is_another_picture_and_opacity_and_colours_change_it(page):
     seen = {picture(page)}
     for look in ("Spotlight", "Contour", "Heat map"):
         page.get_by_role("radio", name=look).check(force=True)
         seen.add(picture(page))
-    page.locator(".drawing summary").click()
+    page.locator(".more summary").click()
     page.get_by_role("combobox", name="Colours").select_option("viridis")
     seen.add(picture(page))
     page.get_by_role("slider", name="Opacity").press("ArrowRight")
@@ -682,6 +715,10 @@ def test_a_person_uploads_a_photo_and_moves_the_beam_width(page, captioner, phot
     upload(page, path)
     expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(r"^coffee\.jpg"))
     assert words(page)[:-1] == captioner(path).text.split()
+    page.locator(".more summary").click()
+    expect(page.get_by_role("button", name="Copy caption")).to_be_visible()
+    # No address brings it back.
+    expect(page.get_by_role("button", name="Copy link")).to_be_hidden()
     thumb = page.get_by_role("slider", name="Beam width")
     thumb.focus()
     for _ in range(4):

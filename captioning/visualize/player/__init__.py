@@ -5,5 +5,8 @@ from captioning.visualize.screen import source
 
 def script() -> str:
     """The player's JavaScript."""
-    names = ("keys", "resize", "pictures", "thought", "occlusion", "presenting", "touching", "hiding", "player")
+    names = (
+        "keys", "resize", "pictures", "thought", "occlusion", "presenting", "touching", "hiding", "voice", "copying",
+        "player",
+    )  # fmt: skip
     return "".join(source(f"player/{name}.js") for name in names)

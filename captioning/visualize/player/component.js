@@ -38,6 +38,8 @@ function mount(root) {
     undone: () => report({ name: "undo", left: Math.max(mounted.changes - 1, 0) }),
     probed: (data) => report({ name: "probe", data }),
     looked: (look) => report({ name: "look", look }),
+    // A photo of somebody's own is in no address.
+    link: () => (new URL(window.location.href).searchParams.has("photo") ? window.location.href : ""),
     turned: (by) => report({ name: "turn", by }),
     presented(on) {
       place.presenting = on;

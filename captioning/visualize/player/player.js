@@ -18,12 +18,13 @@
  *                                        `hidden` are all rectangles [left, top, right, bottom] that are hidden then.
  *   hooks.undone()  somebody takes the last change back.
  *   hooks.probed(data)  somebody asks what mattered for the words.
+ *   hooks.link()  the address that brings back what is shown; empty where none does.
  *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
  * `data` is the id of the player data.
  *
  * keys.js says which keys it is stepped with, pictures.js draws the attention with resize.js, thought.js shows the
  * likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at
- * a place and hiding.js hides one; all are read before this file.
+ * a place and hiding.js hides one, voice.js says the words and copying.js copies them; all are read before this file.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
@@ -235,6 +236,8 @@ function createPlayer(root, hooks = {}) {
       if (pane.photo) fadeOut(pane.canvas);
       drawPicture(pane);
     }
+    const step = panes.at(-1).caption.steps[word];
+    if (step && !step.end) voice.say(step.label);
     hooks.moved?.(word + 1);
   }
 
@@ -374,6 +377,8 @@ function createPlayer(root, hooks = {}) {
     part("present").setAttribute("aria-pressed", on);
     hooks.presented?.(on);
   });
+  const voice = createVoice(root);
+  offerCopies(root, () => data.captions.map(({ text }) => text), hooks.link);
   part("close-keys").onclick = presentation.showKeys;
 
   /** Report a change of a caption, which keeps its first `count` words and the parts hidden already. */
@@ -430,6 +435,7 @@ function createPlayer(root, hooks = {}) {
     present: () => presentation.set(true, false),
     close() {
       stop();
+      voice.close();
       presentation.close();
       sizes.disconnect();
       keys.close();
