@@ -138,6 +138,45 @@ def test_it_begins_with_the_photo_and_words_appear_as_they_are_said(page, server
     assert page.locator(".picture canvas").count() == 1
 
 
+def test_the_first_visit_is_told_four_keys_and_all_that_have_an_effect_are_listed(page, browser, server, tmp_path):
+    open_player(page, f"{server.url}/?photo=Cat")
+    line, listed = page.locator(".first-visit"), page.get_by_role("dialog", name="Keys")
+    assert line.locator("kbd").all_inner_texts() == ["→", "Space", "F", "?"]
+    page.keyboard.press("?")
+    expect(line).to_be_hidden()
+    for key in ("hide a part", "undo", "next photo"):
+        expect(listed).to_contain_text(key)
+    page.get_by_role("radio", name="Compare").click()
+    expect(page.locator(".sentence")).to_have_count(2)
+    page.keyboard.press("?")
+    expect(listed).to_contain_text("next photo")
+    expect(listed).not_to_contain_text("undo")
+    page.keyboard.press("n")
+    expect(page).to_have_title("Buses · Show, Attend and Tell")
+    page.keyboard.press("p")
+    expect(page).to_have_title("Cat · Show, Attend and Tell")
+    page.get_by_role("radio", name="Step through").click()
+    expect(page.locator(".sentence")).to_have_count(1)
+    page.reload()
+    wait_for_picture(page)
+    press(page, "Home")
+    press(page, "ArrowLeft")
+    expect(page.locator(".picture > canvas:first-child")).to_have_attribute("aria-label", "Cat, before the first word")
+    expect(line).to_be_hidden()
+    file = tmp_path / "step-through.html"
+    file.write_bytes(take(page, "Step-through (HTML)"))
+    with browser.new_page() as page:
+        page.goto(file.as_uri())
+        page.locator(".first-visit").click()
+        expect(page.locator(".first-visit")).to_be_hidden()
+        # There is one photo, and nobody to ask what the model says then.
+        page.keyboard.press("?")
+        listed = page.get_by_role("dialog", name="Keys")
+        expect(listed).to_contain_text("next word")
+        for key in ("hide a part", "undo", "next photo", "photo before"):
+            expect(listed).not_to_contain_text(key)
+
+
 def test_after_a_click_the_keys_belong_to_the_player(page):
     in_gallery(page, "Coffee").click()
     expect(page).to_have_title("Coffee · Show, Attend and Tell")

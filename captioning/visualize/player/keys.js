@@ -24,6 +24,9 @@ const KEYS = [
   { action: "help", keys: ["?"], shown: "?", does: "all keys" },
   { action: "leave", keys: ["Escape"], shown: "Esc", does: "leave" },
 ];
+// Those that somebody is told on the first visit.
+const FIRST_KEYS = ["next", "play", "present", "help"];
+const VISITED = "captioning visited";
 const TYPED_IN =
   "textarea, [contenteditable=true], [aria-expanded=true], " +
   "input:not([type=range], [type=radio], [type=checkbox], [type=file], [role=combobox])";
@@ -64,6 +67,36 @@ function listenToKeys(act) {
     event.stopPropagation();
   });
   return { areUsed: () => !pointed, close: () => listening.abort() };
+}
+
+/** Keys as elements, each with what it does. */
+function describeKeys(keys, tag) {
+  return keys.map(({ shown, does }) => {
+    const row = make(tag);
+    row.append(make("kbd", "", shown), " ", make("span", "", does));
+    return row;
+  });
+}
+
+/**
+ * Tell a few keys to who is here for the first time, in a button that a click removes.
+ * Returns what removes it for good.
+ */
+function greet(button) {
+  button.append(...describeKeys(KEYS.filter(({ action }) => FIRST_KEYS.includes(action)), "span"));
+  // A browser that keeps nothing refuses.
+  const storage = (use) => {
+    try {
+      return use(window.localStorage);
+    } catch {
+      return null;
+    }
+  };
+  button.hidden = Boolean(storage((kept) => kept.getItem(VISITED)));
+  return (button.onclick = () => {
+    button.hidden = true;
+    storage((kept) => kept.setItem(VISITED, "yes"));
+  });
 }
 
 /** The element with the focus, in the document or the shadow tree that `root` is in. */

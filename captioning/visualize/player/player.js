@@ -373,10 +373,11 @@ function createPlayer(root, hooks = {}) {
     draw();
   };
 
-  const presentation = createPresentation(root, (on) => {
+  const presented = (on) => {
     part("present").setAttribute("aria-pressed", on);
     hooks.presented?.(on);
-  });
+  };
+  const presentation = createPresentation(root, presented, offers);
   const voice = createVoice(root);
   offerCopies(root, () => data.captions.map(({ text }) => text), hooks.link);
   part("close-keys").onclick = presentation.showKeys;
@@ -393,6 +394,13 @@ function createPlayer(root, hooks = {}) {
     change(pane, made, [], [rectangle]);
   });
 
+  /** Whether an action of KEYS has an effect here. */
+  function offers(action) {
+    if (action === "hide" || action === "undo") return data.what_if;
+    return !["nextPhoto", "previousPhoto"].includes(action) || Boolean(hooks.turned);
+  }
+
+  const dismiss = greet(part("first-visit"));
   const actions = {
     next: () => step(1),
     previous: () => step(-1),
@@ -402,20 +410,21 @@ function createPlayer(root, hooks = {}) {
     nextLook: () => chooseNext(1),
     previousLook: () => chooseNext(-1),
     plain: togglePlain,
-    nextPhoto: () => hooks.turned?.(1),
-    previousPhoto: () => hooks.turned?.(-1),
+    nextPhoto: () => hooks.turned(1),
+    previousPhoto: () => hooks.turned(-1),
     present: () => presentation.set(!presentation.isOn()),
     blank: presentation.toggleBlank,
     help: presentation.showKeys,
-    hide: () => data.what_if && hiding.toggle(panes.at(-1)),
+    hide: () => hiding.toggle(panes.at(-1)),
     undo: () => hooks.undone?.(),
     leave: () => hiding.leave() || presentation.leave(),
   };
   for (const name of ["previous", "play", "next", "present"]) part(name).onclick = actions[name];
   const keys = listenToKeys((action) => {
-    if (!data) return false;
+    if (!data || !offers(action)) return false;
     const focused = focusedIn(root);
     if (actions[action]() === false) return false;
+    dismiss();
     // A word that has the focus hands it on to the current one.
     for (const pane of panes) {
       for (const made of [pane.words, pane.frames]) if (made.includes(focused)) made[current(pane)]?.focus();

@@ -8,23 +8,16 @@
 const IDLE_MILLISECONDS = 2500;
 
 /**
- * Present a player. `changed(presenting)` is called when it begins and ends.
+ * Present a player. `changed(presenting)` is called when it begins and ends; `offers(action)` says whether a key of KEYS
+ * has an effect.
  * Returns {isOn, set, toggleBlank, showKeys, leave, close}.
  */
-function createPresentation(root, changed) {
+function createPresentation(root, changed, offers) {
   const stage = root.querySelector(".stage");
   const player = root.querySelector(".player");
   const list = root.querySelector('[data-part="keys"]');
   const listening = new AbortController();
   let timer = null;
-
-  list.append(
-    ...KEYS.map(({ shown, does }) => {
-      const row = make("div");
-      row.append(make("kbd", "", shown), make("span", "", does));
-      return row;
-    }),
-  );
 
   const isOn = () => stage.classList.contains("presenting");
 
@@ -46,6 +39,7 @@ function createPresentation(root, changed) {
   }
 
   function showKeys() {
+    list.replaceChildren(list.firstElementChild, ...describeKeys(KEYS.filter(({ action }) => offers(action)), "div"));
     list.hidden = !list.hidden;
   }
 
