@@ -42,6 +42,7 @@ _HOMES = {
     "SearchOptions": "inference.options",
     "Step": "inference.caption",
     "hide": "hiding",
+    "notebook_html": "visualize.notebook",
     "open_image": "images",
 }
 __all__ = ["CHECKPOINT_FOLDER", "DEFAULT_CHECKPOINT", "__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

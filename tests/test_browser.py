@@ -1,8 +1,10 @@
 """The app as its users see it: a real server and a real headless Chromium."""
 
+import copy
 import io
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -861,6 +863,29 @@ def test_memory_stays_in_bounds(page, server, photos, tmp_path):
             upload(page, path)
             expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(rf"^{turn}\.jpg"))
     assert server.resident() < RESIDENT_LIMIT
+
+
+def test_in_a_notebook_a_caption_shows_itself(browser, captioner, photos, tmp_path):
+    path = tmp_path / "a&b.jpg"
+    path.write_bytes((photos / "chelsea.jpg").read_bytes())
+    with path.open("rb") as file:
+        for photo, title in ((path, "a&b.jpg"), (file, "Photo")):
+            caption = captioner(photo, hidden=[(0, 0, 1, 0.5)])
+            with browser.new_page(viewport={"width": 1000, "height": 800}) as page:
+                page.set_content(f"<p>Out[1]:</p>{caption._repr_html_()}")
+                frame = page.frame_locator("iframe")
+                canvas = frame.locator(".picture canvas")
+                expect(canvas).to_have_attribute("aria-label", f"{title}, parts of it hidden, before the first word")
+                frame.get_by_role("button", name="Next word", exact=True).click()
+                assert frame.locator(".current").first.inner_text() == caption.steps[0].word
+                assert " ".join(frame.locator(".word").all_inner_texts()[:-1]) == caption.text
+                # All of it is in the frame.
+                assert frame.locator("html").evaluate("page => page.scrollHeight <= window.innerHeight")
+    assert copy.deepcopy(caption)._repr_html_() == pickle.loads(pickle.dumps(caption))._repr_html_()
+    caption = captioner(path)
+    path.unlink()
+    assert caption._repr_html_() is None
+    assert captioner.describe(captioner.encode([open_image(photos / "clock.jpg")]))[0]._repr_html_() is None
 
 
 def test_a_caption_that_is_written_from_right_to_left_reads_so(browser, captioner, photos, tmp_path):

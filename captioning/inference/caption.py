@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+import captioning
+from captioning.hiding import Rectangle
+from captioning.images import PhotoSource
 from captioning.inference.beam_tree import BeamTree
 from captioning.inference.runtime import Runtime
 
@@ -66,6 +69,8 @@ class Caption:
         sureness: on how many of the photos of dev the model was less sure, in percent; None for a checkpoint that was
             not scored, and for a caption that was made to begin with some words.
         tree: the search itself, if it was asked to be kept.
+        photo, hidden: what a `Captioner` was called with, of a file what was in it; None and nothing where it was asked
+            for captions in another way.
     """
 
     steps: tuple[Step, ...]
@@ -74,6 +79,8 @@ class Caption:
     runtime: Runtime
     sureness: float | None = None
     tree: BeamTree | None = None
+    photo: PhotoSource | None = field(default=None, compare=False, repr=False)
+    hidden: tuple[Rectangle, ...] = field(default=(), compare=False)
 
     @property
     def text(self) -> str:
@@ -82,6 +89,10 @@ class Caption:
     @property
     def log_probability(self) -> float:
         return self.hypotheses[0].log_probability
+
+    def _repr_html_(self) -> str | None:
+        # By its public name, for drawing builds on this wing, and not the other way round.
+        return captioning.notebook_html(self)
 
     def as_dict(self) -> dict:
         """What `python -m captioning caption --json` prints, but for the photo's name."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import NoReturn
@@ -96,7 +96,7 @@ class Captioner:
     def __call__(
         self, photo: PhotoSource, options: SearchOptions | None = None, *, hidden: Sequence[Rectangle] = ()
     ) -> Caption:
-        """Caption one photo.
+        """Caption one photo; in a notebook the caption shows itself.
 
         Args:
             photo: whatever it is given as; see `open_image`.
@@ -108,7 +108,11 @@ class Captioner:
             RectangleError: a rectangle does not lie in it.
             TypeError: it is of another type.
         """
-        return self.describe(self.encode([hide(open_image(photo), hidden)]), options)[0]
+        opened = open_image(photo)
+        [caption] = self.describe(self.encode([hide(opened, hidden)]), options)
+        # A file is read once, and a view of memory cannot be pickled.
+        kept = opened if hasattr(photo, "read") or isinstance(photo, memoryview) else photo
+        return replace(caption, photo=kept, hidden=tuple(hidden))
 
     def many(
         self, photos: Iterable[PhotoSource], options: SearchOptions | None = None

@@ -106,7 +106,7 @@ def to_html(scene: Scene) -> bytes:
     """One file with the step-through in it; it opens in any browser, without a network."""
     data = player_data(Path(scene.title).name, scene.photo, scene.panes, look=scene.look)
     page = string.Template(source("player/page.html")).substitute(
-        title=html.escape(f"{data['title']}: {scene.caption.text}"),
+        title=html.escape(data["title"]),
         footer=html.escape(scene.credit),
         css=page_style() + source("player/player.css"),
         html=source("player/player.html"),
