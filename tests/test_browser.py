@@ -277,6 +277,27 @@ def test_a_touched_place_shades_the_words_by_how_much_they_looked_there(page, ca
     assert shading == pytest.approx([share / max(shares) for share in shares], abs=0.01)
     page.mouse.move(2, 2)
     expect(page.locator(".picture figcaption")).to_have_count(0)
+    # With the keyboard: from the middle, two rows up and three columns to the left.
+    page.locator(".picture canvas").press("Enter")
+    for key in ("ArrowUp", "ArrowUp", "ArrowLeft", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    row, column = rows // 2 - 2, columns // 2 - 3
+    shares = [float(step.attention[row, column]) for step in steps]
+    most = max(range(len(shares)), key=shares.__getitem__)
+    word = "end" if steps[most].end else steps[most].word
+    told = page.get_by_role("status").filter(has_text=f"Row {row + 1}, column {column + 1}: {word} {shares[most]:.0%}")
+    expect(told).to_have_count(1)
+    cell, photo = page.locator(".cell").bounding_box(), page.locator(".picture").bounding_box()
+    assert cell["x"] - photo["x"] == pytest.approx(column / columns * photo["width"], abs=2)
+    assert current(page) == words(page)[-1]
+    page.keyboard.press("Escape")
+    expect(page.locator(".cell")).to_have_count(0)
+    page.keyboard.press("ArrowLeft")
+    assert current(page) == words(page)[-2]
+    page.keyboard.press("t")
+    expect(page.locator(".cell")).to_have_count(1)
+    page.keyboard.press("Tab")
+    expect(page.locator(".cell")).to_have_count(0)
 
 
 def test_how_sure_it_is_leads_to_the_least_likely_word(page, captioner, photos):

@@ -15,6 +15,7 @@ const KEYS = [
   { action: "nextLook", keys: ["ArrowDown"], shown: "↓", does: "another look" },
   { action: "previousLook", keys: ["ArrowUp"], shown: "↑", does: "look before" },
   { action: "plain", keys: ["h"], shown: "H", does: "photo alone" },
+  { action: "touch", keys: ["t"], shown: "T", does: "touch the photo, with ← → ↑ ↓" },
   { action: "hide", keys: ["x"], shown: "X", does: "hide a part of the photo" },
   { action: "undo", keys: ["u"], shown: "U", does: "undo a change" },
   { action: "nextPhoto", keys: ["n"], shown: "N", does: "next photo" },

@@ -58,6 +58,7 @@ function createPlayer(root, hooks = {}) {
     word = nearest((start.word ?? 0) - 1);
     offerViews();
     hiding.leave();
+    touching.leave();
     const hadFocus = Boolean(focusedIn(root)?.closest("[data-made]"));
     build();
     const photo = new Image();
@@ -115,7 +116,7 @@ function createPlayer(root, hooks = {}) {
       for (const pane of panes) touch(pane, cell, data.grid);
     };
     figure.onpointermove = figure.onpointerdown = reach;
-    figure.onpointerleave = () => panes.forEach(letGo);
+    figure.onpointerleave = () => touching.leave() || panes.forEach(letGo);
     const sentence = made("p", "sentence");
     // From right to left where its words are written so.
     sentence.dir = "auto";
@@ -156,6 +157,7 @@ function createPlayer(root, hooks = {}) {
       return button;
     });
     const pane = { caption, heading, figure, canvas, scale, sentence, words, thought, strip, frames, photo: null };
+    touching.offer(pane);
     if (data.what_if) hiding.offer(pane);
     return pane;
   }
@@ -394,6 +396,8 @@ function createPlayer(root, hooks = {}) {
     change(pane, made, [], [rectangle]);
   });
 
+  const touching = createTouching(root, () => ({ panes, grid: data.grid }));
+
   /** Whether an action of KEYS has an effect here. */
   function offers(action) {
     if (action === "hide" || action === "undo") return data.what_if;
@@ -415,13 +419,15 @@ function createPlayer(root, hooks = {}) {
     present: () => presentation.set(!presentation.isOn()),
     blank: presentation.toggleBlank,
     help: presentation.showKeys,
+    touch: () => touching.toggle(panes[0]),
     hide: () => hiding.toggle(panes.at(-1)),
     undo: () => hooks.undone?.(),
-    leave: () => hiding.leave() || presentation.leave(),
+    leave: () => touching.leave() || hiding.leave() || presentation.leave(),
   };
   for (const name of ["previous", "play", "next", "present"]) part(name).onclick = actions[name];
   const keys = listenToKeys((action) => {
     if (!data || !offers(action)) return false;
+    if (touching.move(action)) return;
     const focused = focusedIn(root);
     if (actions[action]() === false) return false;
     dismiss();

@@ -1,7 +1,12 @@
 "use strict";
 
-/* Touching the photo: each word is shaded by how much of its attention is in the cell under the pointer. */
+/*
+ * Touching the photo: each word is shaded by how much of its attention is in the cell under the pointer, or in one that
+ * the arrow keys move, after T, or Enter on the photo.
+ */
 
+// Rows and columns by which the keys of these actions move the cell.
+const MOVES = { next: [0, 1], previous: [0, -1], nextLook: [1, 0], previousLook: [-1, 0] };
 // Words that are named beside the cell.
 const NAMED_WORDS = 3;
 
@@ -41,4 +46,58 @@ function touch(pane, { row, column }, { rows, columns }) {
 function letGo(pane) {
   pane.sentence.classList.remove("touched");
   for (const mark of pane.figure.querySelectorAll(".cell, figcaption")) mark.remove();
+}
+
+/**
+ * Touching with the keyboard. `shown()` gives {panes, grid}.
+ * Returns {offer, toggle, move, leave}.
+ */
+function createTouching(root, shown) {
+  const told = root.querySelector('[data-part="touched"]');
+  let cell = null;
+
+  /** Let a pane's photo be touched. */
+  function offer(pane) {
+    pane.canvas.tabIndex = 0;
+    pane.canvas.setAttribute("aria-description", "Enter touches it: arrow keys then move on it, and Escape ends.");
+    pane.canvas.onkeydown = ({ key }) => {
+      if (key === "Enter") toggle(pane);
+    };
+    pane.canvas.onblur = leave;
+  }
+
+  /** Touch the middle of the photo, or let go. */
+  function toggle(pane) {
+    if (leave()) return;
+    pane.canvas.focus();
+    const { rows, columns } = shown().grid;
+    put(Math.floor(rows / 2), Math.floor(columns / 2));
+  }
+
+  function put(row, column) {
+    const { panes, grid } = shown();
+    cell = { row: clamp(row, grid.rows), column: clamp(column, grid.columns) };
+    for (const pane of panes) touch(pane, cell, grid);
+    const said = panes.map(({ figure }) => figure.querySelector("figcaption").textContent).join("; ");
+    told.textContent = `Row ${cell.row + 1}, column ${cell.column + 1}: ${said}`;
+  }
+
+  /** Move the cell, if there is one, as the key of an action does; false if it does not. */
+  function move(action) {
+    if (!cell || !MOVES[action]) return false;
+    const [down, right] = MOVES[action];
+    put(cell.row + down, cell.column + right);
+    return true;
+  }
+
+  /** Let go; false if nothing is touched. */
+  function leave() {
+    if (!cell) return false;
+    cell = null;
+    told.textContent = "";
+    shown().panes.forEach(letGo);
+    return true;
+  }
+
+  return { offer, toggle, move, leave };
 }
