@@ -72,7 +72,7 @@ function createPlayer(root, hooks = {}) {
     findOut();
     // The control that was used, such as an alternative or the page's Undo, may be gone.
     if (hadFocus || (keys.areUsed() && document.activeElement === document.body)) {
-      panes[0].words[Math.max(word, 0)].focus({ preventScroll: true });
+      (panes[0].words[current(panes[0])] ?? panes[0].canvas).focus({ preventScroll: true });
     }
     hooks.moved?.(word + 1);
   }
@@ -229,13 +229,13 @@ function createPlayer(root, hooks = {}) {
     return Math.max(Math.min(at, count() - 1), data.captions.length > 1 ? 0 : -1);
   }
 
-  function moveTo(to) {
+  function moveTo(to, fades = true) {
     to = nearest(to);
     if (to === word) return;
     word = to;
     mark();
     for (const pane of panes) {
-      if (pane.photo) fadeOut(pane.canvas);
+      if (fades && pane.photo) fadeOut(pane.canvas);
       drawPicture(pane);
     }
     const step = panes.at(-1).caption.steps[word];
@@ -445,7 +445,7 @@ function createPlayer(root, hooks = {}) {
 
   return {
     show,
-    moveTo: (to) => moveTo(to - 1),
+    moveTo: (to) => moveTo(to - 1, false),
     lookAs,
     present: () => presentation.set(true, false),
     close() {
