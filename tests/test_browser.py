@@ -1,5 +1,6 @@
 """The app as its users see it: a real server and a real headless Chromium."""
 
+import base64
 import copy
 import io
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -788,6 +790,38 @@ def test_a_person_uploads_a_photo_and_moves_the_beam_width(page, captioner, phot
     at_1 = captioner(path, SearchOptions(beam_size=1)).text
     expect(page.locator(".sentence")).to_have_attribute("aria-label", at_1)
     expect(page).not_to_have_url(re.compile("photo="))
+
+
+def bring(page: Page, kind: str, path: Path) -> None:
+    """Drop a file on the photo, or paste it."""
+    page.locator(".picture canvas").evaluate(
+        """(canvas, [kind, name, content]) => {
+          const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+          const files = new DataTransfer();
+          files.items.add(new File([bytes], name, { type: "image/jpeg" }));
+          const how = { bubbles: true, composed: true, cancelable: true };
+          canvas.dispatchEvent(
+            kind === "drop"
+              ? new DragEvent(kind, { ...how, dataTransfer: files })
+              : new ClipboardEvent(kind, { ...how, clipboardData: files }),
+          );
+        }""",
+        [kind, path.name, base64.b64encode(path.read_bytes()).decode()],
+    )
+
+
+def test_a_photo_that_is_dropped_or_pasted_is_captioned_and_kept(page, captioner, photos):
+    canvas, dropped, pasted = page.locator(".picture canvas"), photos / "coffee.jpg", photos / "bears.jpg"
+    bring(page, "drop", dropped)
+    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.jpg"))
+    assert words(page)[:-1] == captioner(dropped).text.split()
+    page.get_by_role("radio", name="Gallery").click()
+    expect(canvas).to_have_attribute("aria-label", re.compile("^Astronaut"))
+    page.get_by_role("radio", name="Upload").click()
+    expect(canvas).to_have_attribute("aria-label", re.compile("^coffee.jpg"))
+    bring(page, "paste", pasted)
+    expect(canvas).to_have_attribute("aria-label", re.compile("^bears.jpg"))
+    assert words(page)[:-1] == captioner(pasted).text.split()
 
 
 @pytest.mark.parametrize("name", ["bad.jpg", "notes.txt"])

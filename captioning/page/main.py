@@ -21,6 +21,7 @@ from captioning.page.player import keep_look
 from captioning.page.process import set_up_process
 from captioning.page.sidebar import choose_any, choose_beam_width, choose_checkpoint, choose_photo, turn
 from captioning.page.text import as_markdown, show_error
+from captioning.page.uploads import accept_drops, offer_upload
 from captioning.page.views import VIEWS, offered_views
 from captioning.page.views.compare import open_width
 from captioning.page.views.step_through import find_out
@@ -43,6 +44,7 @@ def show_page() -> None:
         open_address(library)
         apply_events(library)
         show_channel()
+        accept_drops()
         with st.sidebar:
             photo = choose_photo(library)
             choose_beam_width()
@@ -75,6 +77,7 @@ def apply_events(library: Library) -> None:
         "open": open_width,
         "audience": ask_for_site,
         "look": keep_look,
+        "upload": offer_upload,
         "turn": turn,
         "random": choose_any,
         "download": request,

@@ -3,7 +3,6 @@
 import random
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -18,11 +17,11 @@ from captioning.page.events import choose
 from captioning.page.gallery import sample_credit
 from captioning.page.library import Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.text import BLEU, as_markdown, show_error
+from captioning.page.uploads import provide_photo
 from captioning.visualize.screen import thumbnail, to_url
 
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
 CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
-CAMERA_NEEDS = "Browsers let a page use the camera over HTTPS or on localhost only. A photo can be uploaded over any."
 # A gallery of more photos is a list of names.
 MAX_THUMBNAILS = 20
 
@@ -108,25 +107,6 @@ def turn(event: dict) -> None:
 
 def choose_any(event: dict) -> None:
     choose("photo", random.choice(st.session_state.titles))
-
-
-def provide_photo(source: str) -> Photo | None:
-    """A photo of somebody's own: an upload, or one from the camera."""
-    if source == "Upload":
-        # Files of any kind, so that the message for what is no photo is the project's and not Streamlit's.
-        file = st.file_uploader("Your photo", key="upload", help="It stays in memory.")
-    else:
-        if not may_use_camera():
-            st.info(CAMERA_NEEDS)
-        file = st.camera_input("Take a photo", key="camera", help=CAMERA_NEEDS)
-    st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")
-    return load_photo(file.name, file.getvalue()) if file else None
-
-
-def may_use_camera() -> bool:
-    """Whether browsers let this page use the camera."""
-    address = urlsplit(st.context.url or "")
-    return address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def choose_beam_width() -> None:

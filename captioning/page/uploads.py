@@ -1,0 +1,50 @@
+"""Photos of somebody's own: uploaded, dropped or pasted anywhere on the page, or taken with the camera."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import streamlit as st
+from streamlit.components.v2 import component
+
+from captioning.page.cache import load_photo
+from captioning.page.events import choose
+from captioning.page.library import Photo
+from captioning.visualize.screen import source as code
+
+SCRIPT = Path(__file__).parent / "drops.js"
+CAMERA_NEEDS = "Browsers let a page use the camera over HTTPS or on localhost only. A photo can be uploaded over any."
+
+
+def accept_drops() -> None:
+    """Have the browser hand dropped and pasted files to the uploader."""
+    mount = component(
+        "captioning_drops", html="<span></span>", js=code("report.js") + SCRIPT.read_text(encoding="utf-8")
+    )
+    mount(key="drops")
+
+
+def offer_upload(event: dict) -> None:
+    """Show the uploader, for which a file waits in the browser."""
+    choose("source", "Upload")
+
+
+def provide_photo(source: str) -> Photo | None:
+    """An upload, or a photo from the camera; the last one is kept while other photos are looked at."""
+    if source == "Upload":
+        # Files of any kind, so that the message for what is no photo is the project's and not Streamlit's.
+        file = st.file_uploader("Your photo, also dropped or pasted", key="upload", help="It stays in memory.")
+    else:
+        if not may_use_camera():
+            st.info(CAMERA_NEEDS)
+        file = st.camera_input("Take a photo", key="camera", help=CAMERA_NEEDS)
+    st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")
+    own = st.session_state.setdefault("own", {})
+    if file:
+        own[source] = load_photo(file.name, file.getvalue())
+    return own.get(source)
+
+
+def may_use_camera() -> bool:
+    """Whether browsers let this page use the camera."""
+    address = urlsplit(st.context.url or "")
+    return address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1")
