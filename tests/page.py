@@ -11,10 +11,19 @@ def component_data(app: AppTest, name: str) -> list:
     return json.loads(component.proto.json)
 
 
-def button_labels(app: AppTest) -> list[str]:
-    """What stands on the page's own buttons."""
+def buttons(app: AppTest) -> list[dict]:
+    """The page's own buttons."""
     components = [each for each in app.get("bidi_component") if each.proto.component_name == "captioning_buttons"]
-    return [button["label"] for each in components for button in json.loads(each.proto.json)[0]]
+    return [button for each in components for button in json.loads(each.proto.json)[0]]
+
+
+def button_labels(app: AppTest) -> list[str]:
+    return [button["label"] for button in buttons(app)]
+
+
+def grid(app: AppTest) -> list[dict]:
+    """The photos of the view *Photos*."""
+    return [button for button in buttons(app) if button["picture"] is not None]
 
 
 def player_data(app: AppTest) -> dict:

@@ -57,6 +57,9 @@ def test_the_truth_and_the_upload_can_be_read_and_operated(page, server, flickr8
     page.goto(f"{server.url}/?split=test&view=truth")
     page.get_by_role("heading", name="People wrote").wait_for()
     assert violations(page) == []
+    page.get_by_role("radio", name="Photos").click()
+    page.locator(".pictures img").nth(23).wait_for()
+    assert violations(page) == []
     page.get_by_role("radio", name="Upload").click()
     page.get_by_text("A photo of your own").wait_for()
     assert violations(page) == []

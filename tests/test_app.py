@@ -25,7 +25,7 @@ from captioning.record import TrainingRecord
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
 from tests.helpers import make_kaggle, make_photos, tiny_model
-from tests.page import button_labels, captions_of, component_data, errors, player_data, report, text_of, upload
+from tests.page import button_labels, captions_of, component_data, errors, grid, player_data, report, text_of, upload
 
 
 @pytest.fixture
@@ -367,6 +367,37 @@ def test_a_data_set_can_be_browsed_and_searched(start, flickr8k):
     assert app.query_params["photo"] == player_data(app)["title"]
     app.text_input(key="words").set_value("zyzzyva").run()
     assert "No photo" in text_of(app)
+
+
+def test_many_photos_are_described_found_ordered_and_picked(start, tmp_path, captioner, photos):
+    files = sorted(photos.glob("*.jpg"))
+    captions = {}
+    for index in range(30):
+        path = tmp_path / f"{index:02}.jpg"
+        path.write_bytes(files[index % len(files)].read_bytes())
+        captions[path.name] = captioner(files[index % len(files)])
+    (tmp_path / "99.jpg").write_text("no photo at all")
+    app = start("--photos", tmp_path, view="photos")
+    while any(not shown["picture"] for shown in grid(app)):
+        app.run()
+    assert errors(app) == []
+    first = dict(list(captions.items())[:24])
+    assert [shown["label"] for shown in grid(app)] == [caption.text for caption in first.values()]
+    app.text_input(key="words").set_value("dog running").run()
+    while "more to describe" in text_of(app):
+        app.run()
+    found = {name: caption for name, caption in captions.items() if {"dog", "running"} <= set(caption.text.split())}
+    assert [shown["help"] for shown in grid(app)] == list(found)
+    app.text_input(key="words").set_value("99").run()
+    assert grid(app)[0]["label"].startswith("99.jpg is not a photo")
+    app.text_input(key="words").set_value("").run()
+    app.button_group(key="order").set_value("Least sure first").run()
+    ranked = sorted(captions, key=lambda name: captions[name].sureness)
+    assert [shown["help"] for shown in grid(app)] == ranked[:24]
+    report(app, "pick", photo=ranked[2])
+    assert (app.session_state.view, player_data(app)["title"]) == ("step", ranked[2])
+    report(app, "turn", by=1)
+    assert player_data(app)["title"] == ranked[3]
 
 
 def test_several_data_sets_can_be_browsed(start, tmp_path):

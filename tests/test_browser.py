@@ -866,6 +866,24 @@ def test_nothing_is_cut_off_at_any_size(page, scheme):
             assert strip["y"] + strip["height"] <= height
 
 
+def test_photos_of_a_data_set_are_described_as_they_come_and_one_is_stepped_through(page, server, flickr8k):
+    page.goto(f"{server.url}/?split=dev&view=photos")
+    shown, canvas = page.locator(".pictures button"), page.locator(".picture canvas")
+    expect(shown).to_have_count(24)
+    names = [shown.nth(at).get_attribute("title") for at in range(24)]
+    # While others are being described.
+    shown.nth(20).click()
+    expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(names[20])}, with"))
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(names[21])}, with"))
+    caption = page.locator(".sentence").get_attribute("aria-label")
+    page.get_by_role("radio", name="Photos").click()
+    expect(page.locator(".pictures img")).to_have_count(24)
+    expect(shown.nth(21)).to_have_text(caption)
+    page.get_by_role("button", name="Go to page 2").or_(page.get_by_role("button", name="Page 2")).first.click()
+    expect(shown.first).not_to_have_attribute("title", names[0])
+
+
 def test_nothing_takes_the_clicks_of_the_controls_above_a_photo_of_the_data_set(page, server, flickr8k):
     open_player(page, f"{server.url}/?split=dev")
     page.locator('[data-testid="stSidebar"] [data-testid="stImage"]').hover()

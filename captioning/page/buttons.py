@@ -20,15 +20,17 @@ class Button:
         label: what stands on it.
         event: what a click reports; see `events.py`.
         help: its explanation.
+        picture: a URL of what stands above the label; nothing for one that is still to come.
     """
 
     label: str
     event: dict
     help: str = ""
+    picture: str | None = None
 
 
 def show_buttons(key: str, buttons: Sequence[Button], width: Literal["stretch", "content"] | int = "stretch") -> None:
-    """Show buttons below each other."""
+    """Show buttons below each other, or in a grid where they have pictures."""
     mount = component(
         "captioning_buttons",
         html='<div class="buttons"></div>',

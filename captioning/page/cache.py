@@ -52,7 +52,7 @@ def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
     return read_photo(title, source, references)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={PATH: identify_path})
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs={PATH: identify_path})
 def load_thumbnail(path: Path) -> str | None:
     """The URL of a thumbnail, if the photo can be read."""
     try:

@@ -12,7 +12,9 @@ from captioning.data.datasets import CaptionDataset, Example
 from captioning.data.layouts import SCORED_SPLITS
 from captioning.errors import CaptioningError, shown
 from captioning.images import open_image
-from captioning.vocabulary import tokenize
+
+# A gallery of more photos is a list of names in the sidebar.
+MAX_THUMBNAILS = 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Library:
     datasets: tuple[CaptionDataset, ...]
 
     @property
+    def is_large(self) -> bool:
+        """Whether its photos are too many to be shown in the sidebar."""
+        return bool(self.datasets) or len(self.gallery) > MAX_THUMBNAILS
+
+    @property
     def splits(self) -> list[str]:
         """The splits of the data sets that can be browsed."""
         return [split for split in SCORED_SPLITS if self.examples(split)]
@@ -54,15 +61,6 @@ class Library:
                 name = example.photo.name
                 found[f"{name} ({dataset.name})" if name in found else name] = example
         return found
-
-    def search(self, split: str, words: str) -> list[str]:
-        """File names of the photos whose reference captions, taken together, have all these words."""
-        wanted = set(tokenize(words))
-        return [
-            name
-            for name, example in self.examples(split).items()
-            if wanted <= set(tokenize(" ".join(example.captions)))
-        ]
 
 
 def read_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:

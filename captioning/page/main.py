@@ -24,6 +24,7 @@ from captioning.page.text import as_markdown, show_error
 from captioning.page.uploads import accept_drops, offer_upload
 from captioning.page.views import VIEWS, offered_views
 from captioning.page.views.compare import open_width
+from captioning.page.views.photos import pick
 from captioning.page.views.step_through import find_out
 from captioning.page.what_if import follow_change, undo
 
@@ -57,8 +58,8 @@ def show_page() -> None:
         if photo:
             st.set_page_config(f"{photo.title} · {TITLE}")
             reset_what_if(checkpoint, photo)
-        if photo or view == "model":
-            VIEWS[view].show(checkpoint, photo)  # pyright: ignore[reportArgumentType] (the model's view needs no photo)
+        if photo or VIEWS[view].without_photo:
+            VIEWS[view].show(checkpoint, photo)  # pyright: ignore[reportArgumentType] (these views need no photo)
         else:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         send_downloads()
@@ -79,6 +80,7 @@ def apply_events(library: Library) -> None:
         "look": keep_look,
         "upload": offer_upload,
         "turn": turn,
+        "pick": pick,
         "random": choose_any,
         "download": request,
         "went": partial(go, library=library),

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from captioning.checkpoint import checkpoint_fingerprint, read_info
+from captioning.data.datasets import Example
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.inference.options import BEAM_SIZES
@@ -15,15 +16,14 @@ from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
 from captioning.page.events import choose
 from captioning.page.gallery import sample_credit
-from captioning.page.library import Library, Photo, default_checkpoint, offered_checkpoints
+from captioning.page.library import MAX_THUMBNAILS, Library, Photo, default_checkpoint, offered_checkpoints
+from captioning.page.summaries import ORDERS, Summaries, ordered, search
 from captioning.page.text import BLEU, as_markdown, show_error
 from captioning.page.uploads import provide_photo
 from captioning.visualize.screen import thumbnail, to_url
 
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
 CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
-# A gallery of more photos is a list of names.
-MAX_THUMBNAILS = 20
 
 
 def choose_photo(library: Library) -> Photo | None:
@@ -35,6 +35,7 @@ def choose_photo(library: Library) -> Photo | None:
             return choose_from_gallery(library.gallery)
         if source == "Data set":
             return choose_from_dataset(library)
+        st.session_state.titles = []
         return provide_photo(source)
     except CaptioningError as error:
         show_error(error)
@@ -44,14 +45,15 @@ def choose_photo(library: Library) -> Photo | None:
 def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     if st.session_state.get("photo") not in gallery:
         st.session_state.photo = next(iter(gallery))
+    offered = {title: Example(path, ()) for title, path in gallery.items()}
     labels = gallery_labels(gallery)
     if not labels:
-        st.selectbox("From the folder", list(gallery), key="photo", persist_state="page")
+        choose_from_many(offered)
     else:
         # One choice, so that of two clicks while the page is busy the second counts.
         st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
                  format_func=labels.__getitem__, label_visibility="collapsed")  # fmt: skip
-    st.session_state.titles = list(gallery)
+        st.session_state.offered, st.session_state.titles = offered, list(offered)
     title = st.session_state.photo
     photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
     if credit is None:
@@ -74,28 +76,35 @@ def label(title: str, path: Path) -> str:
 
 
 def choose_from_dataset(library: Library) -> Photo:
-    """Browse a split, or the photos of it whose reference captions have a word."""
     state = st.session_state
     if state.get("split") not in library.splits:
         state.split = library.splits[0]
     st.segmented_control("Split", library.splits, required=True, key="split", width="stretch", persist_state="page")
-    split = state.split
-    words = st.text_input("Captions with the words", key="words", placeholder="dog ball", persist_state="page")
-    examples, found = library.examples(split), library.search(split, words)
-    if not found:
-        st.info(f"No photo of the {split} split has captions with “{as_markdown(words)}”.")
-        # The page keeps showing the same photo.
-        found = [state.photo] if state.get("photo") in examples else list(examples)
-    if state.get("photo") not in found:
-        state.photo = found[0]
-    state.titles = found
-    st.selectbox(f"{len(found):,} of {len(examples):,} photos", found, key="photo", persist_state="page")
-    show_buttons("random", [Button("A random photo", {"name": "random"})])
+    examples = library.examples(state.split)
+    choose_from_many(examples)
     example = examples[state.photo]
     photo = load_photo(state.photo, example.photo, example.captions)
     # No wider, so that all of the bar is on a laptop's screen.
     st.image(to_url(thumbnail(photo.image, THUMBNAIL_SIZE)), alt=state.photo)
     return photo
+
+
+def choose_from_many(offered: dict[str, Example]) -> None:
+    """Choose one of many photos, or of those that have some words."""
+    state = st.session_state
+    words = st.text_input("Names or captions with the words", key="words", placeholder="dog ball", persist_state="page")
+    # Those that were made for the grid of photos.
+    known = state.get("known", Summaries())
+    found = ordered(search(offered, known, words), offered, known, state.get("order") or next(iter(ORDERS)))
+    if not found:
+        st.info(f"No photo here has a name or caption with “{as_markdown(words)}”. Under *Photos* all get captions.")
+        # The page keeps showing the same photo.
+        found = [state.photo] if state.get("photo") in offered else list(offered)
+    if state.get("photo") not in found:
+        state.photo = found[0]
+    state.offered, state.titles = offered, found
+    st.selectbox(f"{len(found):,} of {len(offered):,} photos", found, key="photo", persist_state="page")
+    show_buttons("random", [Button("A random photo", {"name": "random"})])
 
 
 def turn(event: dict) -> None:

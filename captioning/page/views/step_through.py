@@ -36,11 +36,19 @@ def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
         data = load_player_data(photo, panes, what_if=True)
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
         show_training_note(checkpoint)
+        if len(state.titles) > 1:
+            show_turns()
         show_downloads(checkpoint, photo, panes)
     if state.changes:
         show_question(current())
     show_player("player", data)
     show_timing(panes[0].caption, load_captioner(checkpoint))
+
+
+def show_turns() -> None:
+    """The ways to the photos before and after this one."""
+    for by, label, help in ((-1, "Previous", "The photo before (P)"), (1, "Next", "The next photo (N)")):
+        show_buttons(f"turn {by}", [Button(label, {"name": "turn", "by": by}, help)], width="content")
 
 
 def captions(checkpoint: FileFingerprint, photo: Photo, asked: WhatIf) -> list[CaptionPane]:
