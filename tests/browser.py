@@ -154,8 +154,8 @@ def wait_for_picture(page: Page) -> None:
         """() => {
           const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
             (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);
-          const canvas = inShadows(document).find((element) => element.matches(".picture canvas"));
-          return canvas && canvas.width !== 300;
+          const canvases = inShadows(document).filter((element) => element.matches(".picture canvas"));
+          return canvases.some(({ width, clientWidth }) => clientWidth && width !== 300);
         }"""
     )
 

@@ -245,6 +245,20 @@ def test_what_if_stands_beside_the_caption_and_undo_goes_back(start, captioner, 
     assert "say" not in app.query_params
 
 
+def test_a_caption_that_the_search_dropped_is_said_to_be_likelier(start, captioner):
+    both = {
+        title: [captioner(path, SearchOptions(beam_size=width)).hypotheses[0] for width in (1, 5)]
+        for title, path in list(sample_photos().items())[:6]
+    }
+    title, (greedy, wide) = max(both.items(), key=lambda each: each[1][1].score - each[1][0].score)
+    assert wide.log_probability > greedy.log_probability
+    _, other = player_data(start(photo=title, beam="1", say=wide.text))["captions"]
+    assert other["text"] == wide.text
+    assert other["note"].endswith(", likelier than what it said: the search dropped it at width 1")
+    _, other = player_data(start(photo=title, beam="5", say=greedy.text))["captions"]
+    assert "likelier" not in other["note"]
+
+
 def test_another_photo_forgets_what_if_and_another_width_does_not(start):
     app = start(say="a dog")
     app.slider(key="beam_size").set_value(2).run()

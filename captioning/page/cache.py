@@ -15,6 +15,7 @@ from captioning.memory import give_back_free_memory
 from captioning.page.library import Photo, read_photo
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import thumbnail, to_url
+from captioning.vocabulary import SPECIAL_TOKENS
 
 THUMBNAIL_SIZE = 160
 # The class of paths on this system.
@@ -80,6 +81,7 @@ def find_what_mattered(checkpoint: FileFingerprint, photo: Photo, caption: Capti
 @st.cache_resource(
     max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("title", "key"), Caption: identify_caption}
 )
-def load_player_data(photo: Photo, panes: Sequence[CaptionPane], *, what_if: bool = False) -> dict:
-    """The data that the player shows."""
-    return player_data(photo.title, photo.image, panes, what_if=what_if)
+def load_player_data(photo: Photo, panes: Sequence[CaptionPane], *, what_if: FileFingerprint | None = None) -> dict:
+    """The data that the player shows; `what_if` is the checkpoint that says what follows from a change."""
+    vocabulary = load_captioner(what_if).info.vocabulary.words[len(SPECIAL_TOKENS) :] if what_if else ()
+    return player_data(photo.title, photo.image, panes, vocabulary=vocabulary)

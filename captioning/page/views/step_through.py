@@ -29,11 +29,11 @@ def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
         show_error(error)
         state.changes = state.changes[:-1]
         panes = captions(checkpoint, photo, current())
-    data = load_player_data(photo, panes, what_if=True)
+    data = load_player_data(photo, panes, what_if=checkpoint)
     # What mattered takes a second: it is found for what the player shows, when somebody wants to see it.
     if state.get("probed") == data["id"]:
         panes = [with_what_mattered(checkpoint, photo, pane) for pane in panes]
-        data = load_player_data(photo, panes, what_if=True)
+        data = load_player_data(photo, panes, what_if=checkpoint)
     with st.container(horizontal=True, vertical_alignment="center", key="subject"):
         show_training_note(checkpoint)
         if len(state.titles) > 1:
@@ -63,10 +63,18 @@ def captions(checkpoint: FileFingerprint, photo: Photo, asked: WhatIf) -> list[C
         return [CaptionPane(plain)]
     other = describe(checkpoint, asked.seen(photo), width, asked.said)
     notes = [f"log-probability {number(caption.log_probability)}" for caption in (plain, other)]
+    if not asked.hidden and was_dropped(plain, other):
+        notes[1] += f", likelier than what it said: the search dropped it at width {width}"
     return [
         CaptionPane(plain, "What it said", notes[0]),
         CaptionPane(other, "What it says then", notes[1], forced=len(asked.said), hidden=asked.hidden),
     ]
+
+
+def was_dropped(found: Caption, other: Caption) -> bool:
+    """Whether the search would have said another caption of the photo, had it kept its beginning."""
+    likelier = other.log_probability > found.log_probability
+    return likelier and other.hypotheses[0].score > found.hypotheses[0].score
 
 
 def with_what_mattered(checkpoint: FileFingerprint, photo: Photo, pane: CaptionPane) -> CaptionPane:
@@ -80,10 +88,12 @@ def find_out(event: dict) -> None:
 
 
 def show_question(asked: WhatIf) -> None:
-    """What was changed, and the way back."""
+    """What was changed, and the ways back."""
     with st.container(horizontal=True, vertical_alignment="center"):
         left = len(st.session_state.changes) - 1
         show_buttons("undo", [Button("Undo", {"name": "undo", "left": left})], width="content")
+        if left:
+            show_buttons("back", [Button("Back to its own caption", {"name": "undo", "left": 0})], width="content")
         st.markdown(as_markdown(asked.question()), help=LOG_PROBABILITY)
 
 

@@ -54,7 +54,7 @@ def player_data(
     panes: Sequence[CaptionPane],
     *,
     look: str = next(iter(LOOKS)),
-    what_if: bool = False,
+    vocabulary: Sequence[str] = (),
 ) -> dict:
     """What the player shows: one photo and one or two captions of it.
 
@@ -63,7 +63,8 @@ def player_data(
         photo: RGB.
         panes: the captions, side by side; words of a second that the first has not are marked.
         look: how words are drawn at first, one of LOOKS.
-        what_if: let other words be chosen and parts of the photo be hidden, and what mattered be asked for.
+        vocabulary: words that can be said instead; with them parts of the photo can be hidden too, and what mattered be
+            asked for.
 
     Returns:
         What `json.dumps` can write; the photo is a URL that holds it. Its `id` is the same for the same content.
@@ -71,7 +72,7 @@ def player_data(
     small = fit(squeezed(photo), DISPLAY_SIZE)
     looks = {
         key: name for key, name in LOOKS.items()
-        if key != OCCLUSION or what_if or all(pane.occlusion for pane in panes)
+        if key != OCCLUSION or vocabulary or all(pane.occlusion for pane in panes)
     }  # fmt: skip
     data = {
         "title": title,
@@ -79,7 +80,8 @@ def player_data(
         "grid": dict(zip(("rows", "columns"), panes[0].caption.steps[0].attention.shape, strict=True)),
         "captions": [_pane_data(pane, panes[0]) for pane in panes],
         "look": look if look in looks else next(iter(looks)),
-        "what_if": what_if,
+        "what_if": bool(vocabulary),
+        "vocabulary": list(vocabulary),
         **drawing(looks),
     }
     return {"id": hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16], **data}

@@ -81,7 +81,9 @@ function createPlayer(root, hooks = {}) {
 
   function build() {
     for (const element of player.querySelectorAll("[data-made]")) element.remove();
-    player.classList.toggle("pair", data.captions.length > 1);
+    const stacked = followsFromWords(data.captions);
+    player.classList.toggle("stacked", stacked);
+    player.classList.toggle("pair", data.captions.length > 1 && !stacked);
     player.style.setProperty("--ratio", data.photo.width / data.photo.height);
     panes = data.captions.map((caption, index) => buildPane(caption, index));
     const controls = part("controls");
@@ -91,9 +93,17 @@ function createPlayer(root, hooks = {}) {
       else controls.before(pane.thought);
     }
     for (const pane of panes) player.append(pane.strip);
+    bringForward(panes.at(-1));
     for (const pane of panes) {
       sizes.observe(pane.canvas);
       pane.strip.onscroll = () => fade(pane);
+    }
+  }
+
+  /** Show the photo of a caption where captions share one. */
+  function bringForward(pane) {
+    for (const each of panes) {
+      for (const part of [each.figure, each.thought, each.strip]) part.classList.toggle("behind", each !== pane);
     }
   }
 
@@ -128,7 +138,10 @@ function createPlayer(root, hooks = {}) {
       button.classList.toggle("changed", step.changed);
       button.style.setProperty("--probability", step.probability);
       if (step.forced) button.classList.add("forced");
-      button.onclick = () => moveTo(at);
+      button.onclick = () => {
+        bringForward(pane);
+        moveTo(at);
+      };
       sentence.append(button, " ");
       return button;
     });
@@ -269,7 +282,7 @@ function createPlayer(root, hooks = {}) {
       pane.canvas.setAttribute("aria-label", describePicture(pane.caption, pane.caption.steps[at]));
       // Before the first word its thought takes its room, unseen.
       const thought = Math.max(at, 0);
-      showThought(pane, thought, data.what_if && ((name) => change(pane, thought, [name], [])));
+      showThought(pane, thought, data.what_if && ((name) => change(pane, thought, [name], [])), data.vocabulary);
       const frame = pane.frames[thought];
       const middle = frame.offsetLeft - pane.strip.offsetLeft - (pane.strip.clientWidth - frame.offsetWidth) / 2;
       pane.strip.scrollLeft = middle;

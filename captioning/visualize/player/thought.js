@@ -1,9 +1,21 @@
 "use strict";
 
-/* What the model thinks at a step: the word that it says, its probability, and the words that it nearly said. */
+/* What the model thinks at a step: the word that it says, its probability, and what it could say instead. */
 
-/** Show a step of a pane's caption. `say(word)` is called with another word that is chosen; without it none can be. */
-function showThought(pane, at, say) {
+// Words that are offered to complete what is typed.
+const COMPLETIONS = 8;
+let fields = 0;
+
+/** Whether the second of two captions of one photo follows from other words alone. */
+function followsFromWords([, other]) {
+  return Boolean(other?.steps.some((step) => step.forced) && !other.hidden.length);
+}
+
+/**
+ * Show a step of a pane's caption. `say(word)` is called with another word that is chosen or typed, one of the
+ * vocabulary; without it none can be.
+ */
+function showThought(pane, at, say, vocabulary) {
   const step = pane.caption.steps[at];
   const says = make("p", "label", step.end ? "The caption ends here" : step.forced ? "It was made to say" : "It says");
   const now = make("p", "now", step.label);
@@ -17,7 +29,16 @@ function showThought(pane, at, say) {
   const row = [...shown.querySelectorAll(".row")].indexOf(focusedIn(shown));
   shown.replaceChildren(says, now, others, list);
   if (say) {
-    shown.append(make("p", "hint", "Choose one to see the rest of that sentence, or drag over the photo to hide a part."));
+    // It stays while the player steps on, with what is typed.
+    const field = pane.thought.querySelector("form") ?? shown.parentNode.insertBefore(makeField(vocabulary), shown.nextSibling);
+    field.onsubmit = (event) => {
+      event.preventDefault();
+      const word = typedIn(field);
+      const problem = refuse(word, pane.caption.steps[at - 1]?.word, vocabulary);
+      field.firstChild.setCustomValidity(problem);
+      if (!problem) say(word);
+      field.firstChild.reportValidity();
+    };
   }
   // Whoever stands on an alternative stands on that of the next word, or on the one beside what is said.
   if (row >= 0) [list.children[row], list.children[row + 1], list.children[row - 1]].find(isButton)?.focus();
@@ -36,4 +57,33 @@ function makeRow([name, label, probability], said, say) {
     row.onclick = () => say(name);
   }
   return row;
+}
+
+/** A field for any other word, which completes what is typed. */
+function makeField(vocabulary) {
+  const form = make("form", "other");
+  const field = make("input");
+  const words = make("datalist");
+  words.id = `words-${++fields}`;
+  Object.assign(field, { type: "text", placeholder: "or type another word", autocomplete: "off", ariaLabel: "Another word" });
+  field.setAttribute("list", words.id);
+  field.oninput = () => {
+    field.setCustomValidity("");
+    const typed = typedIn(form);
+    const fitting = typed ? vocabulary.filter((word) => word.startsWith(typed)) : [];
+    words.replaceChildren(...fitting.slice(0, COMPLETIONS).map((word) => new Option(word)));
+  };
+  form.append(field, words);
+  form.append(make("p", "hint", "Choose one to see the rest of that sentence, or drag over the photo to hide a part."));
+  return form;
+}
+
+function typedIn(form) {
+  return form.firstChild.value.trim().toLowerCase();
+}
+
+/** Why a word cannot be said after another one, in a sentence; empty if it can. */
+function refuse(word, before, vocabulary) {
+  if (!vocabulary.includes(word)) return `This model has no word “${word}”: type another.`;
+  return word === before ? `A caption does not say “${word}” twice in a row: type another.` : "";
 }

@@ -142,6 +142,7 @@ async function show() {
     grid: plain.grid,
     captions: panes,
     what_if: true,
+    vocabulary: model.vocabulary.filter((word) => !word.startsWith("<")),
     look: description.look,
     ...description.drawing,
   };
