@@ -888,6 +888,8 @@ def test_nothing_is_cut_off_at_any_size(page, scheme):
             box = page.locator(part).bounding_box()
             assert box["x"] >= 0, (part, width)
             assert box["x"] + box["width"] <= width + 1, (part, width)
+        play = page.get_by_role("button", name="Play").bounding_box()
+        assert play["y"] + play["height"] <= height
         if width > 1000:
             # Photo, caption, controls and strip fit on the screen together, so that nobody scrolls while presenting.
             assert page.locator(".picture canvas").bounding_box()["height"] > 280
@@ -911,6 +913,26 @@ def test_photos_of_a_data_set_are_described_as_they_come_and_one_is_stepped_thro
     expect(shown.nth(21)).to_have_text(caption)
     page.get_by_role("button", name="Page 2").click()
     expect(shown.first).not_to_have_attribute("title", names[0])
+
+
+def test_on_a_phone_the_bar_closes_when_a_photo_is_chosen_and_two_photos_stand_side_by_side(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.reload()
+    bar, canvases = page.get_by_test_id("stSidebar"), page.locator(".picture canvas")
+    page.get_by_test_id("stExpandSidebarButton").click()
+    expect(bar).to_have_attribute("aria-expanded", "true")
+    page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    expect(page).to_have_url(re.compile("beam=6"))
+    expect(bar).to_have_attribute("aria-expanded", "true")
+    in_gallery(page, "Cat").click()
+    expect(bar).to_have_attribute("aria-expanded", "false")
+    expect(canvases).to_have_attribute("aria-label", re.compile("^Cat"))
+    press(page, "x")
+    page.get_by_role("button", name="Hide middle", exact=True).click()
+    expect(canvases).to_have_count(2)
+    left, right = (canvases.nth(at).bounding_box() for at in range(2))
+    assert left["y"] == right["y"]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_nothing_takes_the_clicks_of_the_controls_above_a_photo_of_the_data_set(page, server, flickr8k):

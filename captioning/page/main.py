@@ -19,7 +19,14 @@ from captioning.page.gallery import folder_photos, sample_photos
 from captioning.page.library import Library, Photo
 from captioning.page.player import keep_look
 from captioning.page.process import set_up_process
-from captioning.page.sidebar import choose_any, choose_beam_width, choose_checkpoint, choose_photo, turn
+from captioning.page.sidebar import (
+    choose_any,
+    choose_beam_width,
+    choose_checkpoint,
+    choose_photo,
+    close_on_phones,
+    turn,
+)
 from captioning.page.text import as_markdown, show_error
 from captioning.page.uploads import accept_drops, offer_upload
 from captioning.page.views import VIEWS, offered_views
@@ -52,6 +59,7 @@ def show_page() -> None:
             checkpoint = choose_checkpoint()
             if arguments.site:
                 offer_site(arguments.site)
+        close_on_phones(photo)
         view = choose_view(library)
         if st.session_state.notice:
             st.warning(as_markdown(st.session_state.notice), icon=":material/link_off:")

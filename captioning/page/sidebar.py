@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components.v2 import component
 
 from captioning.checkpoint import checkpoint_fingerprint, read_info
 from captioning.data.datasets import Example
@@ -22,6 +23,7 @@ from captioning.page.text import BLEU, as_markdown, show_error
 from captioning.page.uploads import provide_photo
 from captioning.visualize.screen import thumbnail, to_url
 
+SCRIPT = Path(__file__).parent / "sidebar.js"
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
 CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
 
@@ -116,6 +118,12 @@ def turn(event: dict) -> None:
 
 def choose_any(event: dict) -> None:
     choose("photo", random.choice(st.session_state.titles))
+
+
+def close_on_phones(photo: Photo | None) -> None:
+    """Have the sidebar close on a phone when this is another photo."""
+    mount = component("captioning_sidebar", html="<span></span>", js=SCRIPT.read_text(encoding="utf-8"))
+    mount(key="sidebar", data=[photo.key if photo else ""])
 
 
 def choose_beam_width() -> None:
