@@ -6,12 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import load_thumbnail
 from captioning.page.events import choose
 from captioning.page.library import Photo
 from captioning.page.summaries import ORDERS, Summaries, load_summaries, summarise
+from captioning.page.text import show_error
 
 PER_PAGE = 24
 # Described before the page is shown again; what somebody does meanwhile waits for one of the groups.
@@ -64,11 +66,15 @@ def describe_more(checkpoint: FileFingerprint, paths: Sequence[Path], known: Sum
     """Describe the next photos, and show the page again when it has more of them, or a better order."""
     missing = missing_of(paths, known)
     st.caption(f"{len(missing):,} more to describe …")
-    summarise(checkpoint, st.session_state.beam_size, missing[:GROUP])
+    try:
+        summarise(checkpoint, st.session_state.beam_size, missing[:GROUP])
+    except CaptioningError as error:
+        # Nothing else reports it when the fragment runs alone.
+        show_error(error)
+        return
     left = len(missing[GROUP:])
-    # The photos of the page come first.
-    of_page = missing[0] in paths[:PER_PAGE]
-    if not left or left % (2 * GROUP if of_page else PER_PAGE) < GROUP:
+    # The photos of the page come first. Somebody else may have described all by now.
+    if not left or left % (2 * GROUP if missing[0] in paths[:PER_PAGE] else PER_PAGE) < GROUP:
         st.rerun()
 
 
