@@ -4,7 +4,7 @@
 
 // Below this many pixels Streamlit lays the sidebar over the page.
 const NARROW = 768;
-const CLOSES = '[data-testid="stSidebar"][aria-expanded="true"] [data-testid="stSidebarCollapseButton"] button';
+const CLOSES = '[data-testid="stSidebar"][data-collapsed="false"] [data-testid="stSidebarCollapseButton"] button';
 let known = null;
 
 export default function ({ data: [photo] }) {
