@@ -565,7 +565,7 @@ def test_what_if_shows_both_captions_and_undo_goes_back(page):
     press(page, "ArrowRight")
     press(page, "ArrowRight")
     # One photo for both: with the attention of the caption whose word was clicked last.
-    photo = page.locator(".picture canvas:visible")
+    photo = page.locator(".picture canvas[role=img]:visible")
     follows = hash(photo.evaluate("canvas => canvas.toDataURL()"))
     page.locator(".sentence").first.locator("[aria-current]").click()
     page.wait_for_timeout(100)
@@ -904,9 +904,9 @@ def test_photos_of_a_data_set_are_described_as_they_come_and_one_is_stepped_thro
     names = [shown.nth(at).get_attribute("title") for at in range(24)]
     # While others are being described.
     shown.nth(20).click()
-    expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(names[20])}, with"))
+    expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(names[20])}, before"))
     page.get_by_role("button", name="Next", exact=True).click()
-    expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(names[21])}, with"))
+    expect(canvas).to_have_attribute("aria-label", re.compile(f"^{re.escape(names[21])}, before"))
     caption = page.locator(".sentence").get_attribute("aria-label")
     page.get_by_role("radio", name="Photos").click()
     expect(page.locator(".pictures img")).to_have_count(24)
