@@ -176,7 +176,8 @@ def test_another_word_and_a_hidden_part_are_undone_in_order(page, captioner, pho
     undo = page.get_by_role("button", name="Undo")
     undo.click()
     expect(page).not_to_have_url(re.compile("say="))
-    expect(page.locator(".sentence").nth(1).locator("button")).to_have_text(without, use_inner_text=True)
+    # The address may come before the player.
+    expect(page.locator(".sentence").nth(1)).to_have_attribute("aria-label", " ".join(without[:-1]))
     undo.click()
     expect(page.locator(".sentence")).to_have_count(1)
     assert words(page) == plain
