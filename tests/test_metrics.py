@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pycocoevalcap.cider.cider import Cider
 
-from captioning.evaluation.cider import CiderD
 from captioning.evaluation.metrics import attention_movement, bleu, consensus, dangling_endings, doubled_words
+from captioning.training.cider_reward import CiderD
 
 
 def words(text: str) -> list[str]:
@@ -144,7 +144,12 @@ def test_consensus_scores_are_highest_for_the_references_themselves(monkeypatch)
 @pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java on this machine")
 def test_meteor_is_scored_where_java_is_found():
     captions, references = random_corpus(0)
-    assert 0 < consensus(captions, references)["meteor"] < 100
+    first = consensus(captions, references)["meteor"]
+    assert 0 < first < 100
+    # One process scores what comes one after the other.
+    others = consensus(*random_corpus(1))["meteor"]
+    assert others != first
+    assert consensus(captions, references)["meteor"] == first
 
 
 def test_meteor_is_left_out_where_what_is_called_java_does_not_run(monkeypatch, tmp_path):

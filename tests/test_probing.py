@@ -9,9 +9,10 @@ from PIL import Image
 
 from captioning import Captioner, hide, open_image
 from captioning.__main__ import main
-from captioning.inference.probing import SIDE, Occlusion, hide_place, probe, rank_correlation, score_words
+from captioning.inference.probing import SIDE, Occlusion, hide_place, probe, score_words
 from captioning.inference.runtime import PYTORCH, Runtime, open_backend
-from captioning.visualize.attention import occlusion_map
+from captioning.rank_correlation import rank_correlation
+from captioning.visualize.overlay import occlusion_map
 
 PLACES = (0, 20, 27, 63)
 

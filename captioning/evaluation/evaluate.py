@@ -18,13 +18,13 @@ from captioning.evaluation.metrics import (
     consensus,
     dangling_endings,
     doubled_words,
-    rank_correlation,
 )
 from captioning.images import open_image
 from captioning.inference.caption import Caption
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
 from captioning.inference.sureness import PERCENTILES
+from captioning.rank_correlation import rank_correlation
 from captioning.vocabulary import tokenize
 
 CHUNK = 32

@@ -1,10 +1,12 @@
 """Scores of generated captions against reference captions, and of captions by themselves."""
 
+import atexit
 import contextlib
 import math
 import shutil
 import warnings
 from collections.abc import Collection, Sequence
+from functools import cache
 from itertools import dropwhile, pairwise
 from typing import Any
 
@@ -70,7 +72,8 @@ def consensus(captions: Captions, references: References) -> dict[str, float]:
         "cider": cider(captions, references),
         "rouge_l": 100 * float(Rouge().compute_score(wanted, found)[0]),
     }
-    return scores | _meteor(wanted, found) if shutil.which("java") else scores
+    java = shutil.which("java")
+    return scores | _meteor(java, wanted, found) if java else scores
 
 
 def geometric_mean(scores: Collection[float]) -> float:
@@ -84,14 +87,13 @@ def _as_texts(captions: Captions, references: References) -> tuple[dict[int, lis
     return wanted, {index: [" ".join(caption)] for index, caption in enumerate(captions)}
 
 
-def _meteor(wanted: dict[int, list[str]], found: dict[int, list[str]]) -> dict[str, float]:
+def _meteor(java: str, wanted: dict[int, list[str]], found: dict[int, list[str]]) -> dict[str, float]:
     """METEOR, or nothing where Java does not run."""
-    from pycocoevalcap.meteor.meteor import Meteor
-
-    scorer: Any = Meteor()
+    scorer = _meteor_scorer(java)
     try:
         return {"meteor": 100 * float(scorer.compute_score(wanted, found)[0])}
     except BaseException as error:
+        _meteor_scorer.cache_clear()
         # It leaves its lock held, and would wait for itself when it is destroyed.
         scorer.meteor_p.kill()
         with contextlib.suppress(OSError):
@@ -101,6 +103,16 @@ def _meteor(wanted: dict[int, list[str]], found: dict[int, list[str]]) -> dict[s
         if isinstance(error, OSError | ValueError):
             return {}
         raise
+
+
+@cache
+def _meteor_scorer(java: str) -> Any:
+    """The process that computes METEOR; one for all scores, for it takes seconds to begin."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    # It ends its process when it is destroyed, which must be while there is a Python.
+    atexit.register(_meteor_scorer.cache_clear)
+    return Meteor()
 
 
 def doubled_words(captions: Captions) -> int:
@@ -121,17 +133,6 @@ def _lacks_noun(words: Sequence[str]) -> bool:
         return False
     before = list(dropwhile(lambda word: word in _ADJECTIVES or word == "and", reversed(words)))
     return bool(before) and before[0] in _ARTICLES
-
-
-def rank_correlation(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
-    """Spearman's, from -1 to 1; equal values share their mean rank. 0 where all values of a side are equal."""
-    one, other = (_ranks(np.asarray(values)) for values in (first, second))
-    return float(np.corrcoef(one, other)[0, 1]) if np.ptp(one) and np.ptp(other) else 0.0
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (counts.cumsum() - (counts - 1) / 2)[places]
 
 
 def attention_movement(maps: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from captioning.hiding import HIDDEN_GRAY
 from captioning.inference.backend import Backend, EncodedPhoto
 from captioning.inference.caption import Caption
 from captioning.inference.captioner import Captioner
+from captioning.rank_correlation import rank_correlation
 from captioning.vocabulary import START
 
 # The photo is hidden place by place: SIDE × SIDE of them.
@@ -85,17 +86,3 @@ def score_words(backend: Backend, photos: Sequence[EncodedPhoto], tokens: Sequen
 def _agreement(attention: Sequence[np.ndarray], drops: np.ndarray) -> float:
     resampled = [Image.fromarray(each).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for each in attention]
     return float(np.mean([rank_correlation(*pair) for pair in zip(map(np.asarray, resampled), drops, strict=True)]))
-
-
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, -1 to 1, of two arrays of one size, equal values sharing their mean rank; 0 where all are equal."""
-    first, second = (_ranks(values) for values in (one, other))
-    spread = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / spread) if spread else 0.0
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of each value, less the mean rank."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum() - (counts - 1) / 2)[places.ravel()]
-    return ranks - ranks.mean()
