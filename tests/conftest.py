@@ -53,6 +53,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def without_java() -> Iterator[None]:
+    """METEOR is left out, which takes longer than all the rest of a small training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        yield
+
+
 @pytest.fixture
 def run_main(monkeypatch, capsys):
     """Runs a command's `main` in this process; gives exit code, standard output and standard error."""

@@ -19,6 +19,8 @@ from captioning.images import open_image, to_pixels
 from tests.conftest import ROOT
 from tests.helpers import TINY, make_photos, refused, tiny_model
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 # Features are stored as float16.
 CLOSE = {"rtol": 2e-3, "atol": 2e-3}
 

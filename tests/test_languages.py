@@ -15,7 +15,7 @@ from captioning.training.settings import RunSettings, StageSettings
 from captioning.vocabulary import TOKENIZER
 from tests.helpers import TINY, make_photos
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("one_thread", "without_java"), pytest.mark.slow]
 CAPTIONS = ("Ein Hund läuft über die Straße.", "كلب يجري في الشارع.", "一只狗在街上跑。")
 WORDS = {*"ein hund läuft über die straße".split(), *"كلب يجري في الشارع".split(), *"一只狗在街上跑"}
 

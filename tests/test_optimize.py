@@ -20,6 +20,8 @@ from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
 from tests.helpers import INT8_CHECKPOINT, TINY, make_kaggle, tiny_model
 
+pytestmark = pytest.mark.usefixtures("without_java")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
