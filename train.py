@@ -24,7 +24,7 @@ def train(settings: TrainingSettings) -> int:
     Raises:
         CaptioningError: the settings do not suit the data or the machine, or results cannot be written.
     """
-    from captioning.training.unused import check_used
+    from captioning.training.unused_settings import check_used
 
     check_used(settings)
     # Not before the flags are checked: loading PyTorch takes seconds.

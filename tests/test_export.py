@@ -15,7 +15,11 @@ from PIL import Image
 from captioning import CaptioningError, SearchOptions, open_image
 from captioning.__main__ import main
 from captioning.files import write_whole
-from captioning.visualize.attention import (
+from captioning.visualize.export import DARK, LIGHT, Scene, file_name
+from captioning.visualize.fonts import font_for
+from captioning.visualize.formats import FORMATS
+from captioning.visualize.looks import LOOKS
+from captioning.visualize.overlay import (
     COLOR_MAPS,
     attention_map,
     attention_overlay,
@@ -23,10 +27,6 @@ from captioning.visualize.attention import (
     half_outlines,
     looked_everywhere,
 )
-from captioning.visualize.export import DARK, LIGHT, Scene, file_name
-from captioning.visualize.fonts import font_for
-from captioning.visualize.formats import FORMATS
-from captioning.visualize.looks import LOOKS
 from captioning.visualize.player.data import CaptionPane, player_data
 from tests.browser import ROOT
 from tests.helpers import refused

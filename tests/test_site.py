@@ -20,8 +20,8 @@ from captioning.__main__ import main
 from captioning.data.datasets import read_dataset
 from captioning.inference.backend import EncodedPhoto
 from captioning.inference.captioner import EncodedPhotos
-from captioning.visualize.attention import attention_map, half_outlines
 from captioning.visualize.looks import LOOKS
+from captioning.visualize.overlay import attention_map, half_outlines
 from captioning.visualize.player.data import drawing
 from captioning.visualize.site.runtime import runtime_files
 from captioning.vocabulary import END

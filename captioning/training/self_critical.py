@@ -6,8 +6,8 @@ import torch
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from captioning.data.batches import Batch
-from captioning.evaluation.cider import CiderD
 from captioning.model.decoder import AttentionDecoder, Memory, State, speakable_log_probabilities
+from captioning.training.cider_reward import CiderD
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import END, PAD, START
 

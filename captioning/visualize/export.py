@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 
 from captioning.hiding import hide
 from captioning.inference.caption import Caption, Step
-from captioning.visualize.attention import attention_overlay, occlusion_overlay
 from captioning.visualize.fonts import Font, font_for, font_for_any, is_right_to_left
 from captioning.visualize.looks import LOOKS, OCCLUSION
+from captioning.visualize.overlay import attention_overlay, occlusion_overlay
 from captioning.visualize.player import script
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import source, spoken, squeezed

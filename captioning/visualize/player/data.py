@@ -11,7 +11,8 @@ from PIL import Image
 from captioning.hiding import HIDDEN_GRAY, Rectangle
 from captioning.inference.caption import Caption, Step
 from captioning.inference.probing import Occlusion
-from captioning.visualize.attention import (
+from captioning.visualize.looks import LOOKS, OCCLUSION
+from captioning.visualize.overlay import (
     COLOR_MAPS,
     CONTOUR_SHADE,
     EVERYWHERE,
@@ -22,7 +23,6 @@ from captioning.visualize.attention import (
     contour_color,
     occlusion_map,
 )
-from captioning.visualize.looks import LOOKS, OCCLUSION
 from captioning.visualize.screen import fit, new_words, spoken, squeezed, to_url
 
 DISPLAY_SIZE = 1000

@@ -22,7 +22,7 @@
  *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
  * `data` is the id of the player data.
  *
- * keys.js says which keys it is stepped with, pictures.js draws the attention with resize.js, thought.js shows the
+ * keys.js says which keys it is stepped with, overlay.js draws the attention with resize.js, thought.js shows the
  * likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at
  * a place and hiding.js hides one, voice.js says the words and copying.js copies them; all are read before this file.
  *

@@ -54,12 +54,12 @@ function enlarge(step, data) {
   return (step.enlarged ||= resize(Float32Array.from(step.attention), grid, square));
 }
 
-/** Whether attention is nearly flat; see `looked_everywhere` of attention.py. */
+/** Whether attention is nearly flat; see `looked_everywhere` of overlay.py. */
 function lookedEverywhere({ attention }, { everywhere }) {
   return Math.max(...attention) * attention.length < everywhere;
 }
 
-/** How strongly to draw attention, 0 to 255 a place; see `attention_map` of attention.py. */
+/** How strongly to draw attention, 0 to 255 a place; see `attention_map` of overlay.py. */
 function attentionMap(step, data) {
   const full = fullWeight(step, data);
   return Uint8ClampedArray.from(enlarge(step, data), (weight) => (255 * weight) / full);
