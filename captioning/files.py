@@ -103,6 +103,13 @@ def holding(folder: Path, busy: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def remedy(error: OSError) -> str:
+    """What somebody can do where a file cannot be written, as part of a sentence."""
+    if isinstance(error, IsADirectoryError):
+        return f"remove the folder {error.filename2 or error.filename}"
+    return "free space"
+
+
 def reserve(path: Path) -> None:
     """Take from the disk now what a file of zeros will need, so that no later write to it finds the disk full.
 

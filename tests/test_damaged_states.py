@@ -3,7 +3,7 @@
 import pickle
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import make_kaggle, make_photos, tiny_model
 from tests.test_training import SIZES
 
-pytestmark = [pytest.mark.hostile, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.hostile, pytest.mark.slow, pytest.mark.usefixtures("one_thread", "without_java")]
 STAGES = ["--stages", "1", "3", "--epochs", "1", "--stage3-epochs", "1"]
 
 
@@ -57,14 +57,6 @@ def train(folder: Path, *flags: str) -> list[str]:
     data, *places = (str(folder / name) for name in ("data", "model.safetensors", "run", "cache"))
     named = [each for pair in zip(("--output", "--run", "--cache"), places, strict=True) for each in pair]
     return ["--data", data, *named, *SIZES, *STAGES, *flags]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_java() -> Iterator[None]:
-    """METEOR is left out, which takes longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", "/nowhere")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +101,8 @@ def test_a_run_with_a_damaged_file_is_refused_with_the_remedy(interrupted, tmp_p
     code, _, error = run_main(train_command.main, *train(folder, "--resume"))
     check_named(code, error, path)
     assert not (folder / "model.safetensors").exists()
+    if damage == "a folder":
+        assert any(each in error for each in ("remove", "delete", "There is no checkpoint"))
 
 
 @pytest.mark.parametrize(("file", "damage"), OF_FOLDERS)

@@ -15,7 +15,7 @@ from captioning.model.model import save_model
 from captioning.record import StageRecord, TrainingRecord
 from captioning.training.flags import Flag, TrainingSettings, all_flags, read_settings, settings_page
 from captioning.training.settings import STAGES, RunSettings, StageSettings
-from captioning.training.unused import check_used
+from captioning.training.unused_settings import check_used
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.conftest import ROOT
 from tests.helpers import TINY, refused, tiny_model
@@ -217,6 +217,7 @@ WITHOUT_EFFECT = [
     ("--label-smoothing 0.1 --stages 3 --start START", "--label-smoothing"),
     ("--attention-weight 2 --stages 3 --start START", "--attention-weight"),
     ("--teacher-forcing 0.5 --epochs 1 --stages 1", "--teacher-forcing"),
+    ("--embedding-size 200 --word-vectors vectors.txt", "--embedding-size"),
     ("--find-lr 1 --resume", "--resume"),
     ("--find-lr 1 --score-test", "--score-test"),
 ]

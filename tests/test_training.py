@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import pickle
 import random
 import re
@@ -39,6 +38,8 @@ from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT
 from tests.helpers import make_kaggle, make_photos
+
+pytestmark = pytest.mark.usefixtures("without_java")
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
 SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--no-quantize"]
@@ -84,11 +85,7 @@ def train(data: Path, folder: Path, *flags: str) -> list[str]:
 
 
 def start(command: list[str]) -> subprocess.Popen:
-    # Without Java on the path METEOR is left out, which takes longer than all the rest.
-    environment = os.environ | {"PATH": "/nowhere"}
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(command: list[str]) -> str:
@@ -249,14 +246,21 @@ def interrupted(trained, data, tmp_path_factory) -> Path:
             "decoder size 16 instead of 24 and stage 2 learning rate 0.0001",
         ),
         ("--data OTHER", "another set of photos and captions in data"),
+        ("--data REPAINTED", "another set of photos and captions in data"),
     ],
 )
 def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, tmp_path, run_main, flags, difference):
     other = shutil.copytree(data, tmp_path / data.name, ignore=shutil.ignore_patterns("cache"))
     captions = other / "captions.txt"
     captions.write_text(captions.read_text().replace("a red dog runs .", "a dog runs red .", 1))
+    # A photo of the same name and size.
+    repainted = shutil.copytree(data, tmp_path / "repainted" / data.name, ignore=shutil.ignore_patterns("cache"))
+    photo = repainted / "Images" / "0.png"
+    photo.write_bytes(photo.read_bytes()[:-1] + b"\0")
     (interrupted / "vectors.txt").write_text("dog 0.5 -0.25 1\n")
-    flags = flags.replace("FOLDER", str(interrupted)).replace("OTHER", str(other)).split()
+    for name, place in {"FOLDER": interrupted, "OTHER": other, "REPAINTED": repainted}.items():
+        flags = flags.replace(name, str(place))
+    flags = flags.split()
     # In a file, as not all of them have an effect on each of these runs.
     config = tmp_path / "stages.toml"
     config.write_text(FILE)
@@ -266,6 +270,15 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
     assert difference in error
     assert error.endswith(": resume with the same as then, or name another --run.\n")
     assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_stopped_before_its_state_is_saved(data, tmp_path, run_main):
+    flags = ["--epochs", "2", "--batch-size", "4", "--save-every", "0", "--attention-weight", "1e300"]
+    code, _, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
+    assert code == 2
+    assert error.splitlines()[-1].startswith("Stage 1 has diverged at step 1,")
+    assert not list((tmp_path / "run").glob("*.ckpt"))
 
 
 @pytest.mark.slow

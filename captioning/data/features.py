@@ -12,7 +12,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from captioning.errors import DatasetError, ImageError
-from captioning.files import holding, replacing, reserve
+from captioning.files import holding, remedy, replacing, reserve
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
@@ -22,7 +22,7 @@ def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *,
     """Features of photos, from the cache or computed now: a memory-mapped float16 array (photos, views, L, D).
 
     There is one view of a photo, or with `mirror` a second: its mirror image. A cache belongs to one encoder with
-    its weights, image size and list of photos (names and sizes of the files); for any other a new one is made. A
+    its weights, image size and list of photos (names and contents of the files); for any other a new one is made. A
     cache that was interrupted is continued; one that another process is filling is waited for.
 
     Raises:
@@ -42,7 +42,7 @@ def cached_features(folder: Path, model: CaptioningModel, photos: list[Path], *,
         size = np.prod(shape) * 2 / 2**30
         raise DatasetError(
             f"The feature cache ({size:.1f} GB) cannot be kept in {folder} ({error.strerror}): "
-            "free space, or name another folder with --cache."
+            f"{remedy(error)}, or name another folder with --cache."
         ) from None
 
 
@@ -57,18 +57,19 @@ def _key(model: CaptioningModel, photos: list[Path], mirror: bool) -> dict:
         "grid_size": model.config.grid_size,
         "resized": "Pillow, bicubic",
         "mirror": mirror,
-        "photos": [[photo.name, file_size(photo)] for photo in photos],
+        "photos": [[photo.name, photo_digest(photo)] for photo in photos],
     }
 
 
-def file_size(photo: Path) -> int:
-    """Bytes of a photo's file.
+def photo_digest(photo: Path) -> str:
+    """SHA-256 of a photo's file.
 
     Raises:
         ImageError: it cannot be read.
     """
     try:
-        return photo.stat().st_size
+        with photo.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ImageError(f"{photo} cannot be read ({error.strerror}): put it back, or run the same again.") from None
 

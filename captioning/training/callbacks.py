@@ -1,10 +1,10 @@
-"""What happens around steps and epochs: rows of metrics, the best epoch kept, the state saved, Ctrl-C handled."""
+"""What happens around steps and epochs: rows of metrics, the best epoch and the state kept, divergence and Ctrl-C."""
 
 import csv
 import io
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from captioning.errors import CaptioningError
 from captioning.files import replacing
 from captioning.model.model import save_model
 from captioning.record import TrainingRecord
@@ -32,6 +33,33 @@ class RenamedCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, state)
         with replacing(Path(path)) as temporary:
             temporary.write_bytes(state.getbuffer())
+
+
+class StopDiverged(Callback):
+    """Stops a stage whose loss or weights are no longer numbers, before such a state is saved.
+
+    Args:
+        stage: its number.
+
+    Raises:
+        CaptioningError: they are not.
+    """
+
+    def __init__(self, stage: int):
+        self.stage = stage
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, task: CaptioningTask, outputs: Any, *_: object) -> None:
+        self._check(trainer, [outputs["loss"]])
+
+    def on_validation_start(self, trainer: lightning.Trainer, task: CaptioningTask) -> None:
+        self._check(trainer, task.parameters())
+
+    def _check(self, trainer: lightning.Trainer, tensors: Iterable[torch.Tensor]) -> None:
+        if not all(tensor.isfinite().all() for tensor in tensors):
+            raise CaptioningError(
+                f"Stage {self.stage} has diverged at step {trainer.global_step}, where its loss is no number: start "
+                "again in another --run, with a smaller learning rate or smaller weights in the loss."
+            )
 
 
 class EpochTable(Callback):

@@ -15,7 +15,7 @@ import torch
 
 from captioning.config import ModelConfig
 from captioning.data.datasets import CaptionDataset
-from captioning.data.features import file_size
+from captioning.data.features import photo_digest
 from captioning.errors import CheckpointError, DatasetError, shown
 from captioning.files import changed, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
@@ -148,12 +148,12 @@ def _difference(name: str, begun: object, now: object) -> str:
 
 
 def _content(dataset: CaptionDataset) -> str:
-    """A digest of the names and sizes of a data set's photos, and of their captions, split by split."""
-    listed = {
-        split: [[example.photo.name, file_size(example.photo), example.captions] for example in examples]
+    """A digest of a data set's photos, by name and content, and of their captions, split by split."""
+    content = {
+        split: [[example.photo.name, photo_digest(example.photo), example.captions] for example in examples]
         for split, examples in dataset.splits.items()
     }
-    return _digest(json.dumps(listed, sort_keys=True).encode())
+    return _digest(json.dumps(content, sort_keys=True).encode())
 
 
 def _digest(data: bytes) -> str:

@@ -17,10 +17,10 @@ from captioning.data.datasets import CaptionDataset
 from captioning.data.held_out import without_held_out
 from captioning.data.word_vectors import read_word_vectors
 from captioning.errors import CheckpointError, DatasetError
-from captioning.files import holding
+from captioning.files import holding, remedy
 from captioning.model.model import CaptioningModel, as_stored, load_model, save_model
 from captioning.record import StageRecord, TrainingRecord
-from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState
+from captioning.training.callbacks import EpochTable, Interrupt, KeepBest, SaveState, StopDiverged
 from captioning.training.data import Split, dev_loader, train_loader
 from captioning.training.learning_rate import search_learning_rate
 from captioning.training.plots import plot_epochs
@@ -133,7 +133,7 @@ class TrainingRun:
         """Train one stage, from its beginning or from where it was interrupted."""
         run, task = self.run, self._task(number)
         settings, table, state = task.settings, EpochTable(run.table(number)), run.state(number)
-        if state.is_file():
+        if state.exists():
             check_state(state, number, task)
         self._record.stages.append(
             StageRecord(stage=number, command=run.command, seed=run.seed, versions=VERSIONS, settings=asdict(settings))
@@ -142,6 +142,7 @@ class TrainingRun:
         interrupt = Interrupt()
         callbacks = [
             TQDMProgressBar(refresh_rate=10),
+            StopDiverged(number),
             table,
             KeepBest(run.best(number), self.vocabulary, self._record, table),
             SaveState(state, number, run.save_every, lambda: interrupt.asked),
@@ -157,7 +158,7 @@ class TrainingRun:
         # Lightning leaves the mode as it finds it, and a model that was loaded is in evaluation mode.
         task.model.train()
         with interrupt:
-            trainer.fit(task, *loaders, ckpt_path=state if state.is_file() else None, weights_only=True)
+            trainer.fit(task, *loaders, ckpt_path=state if state.exists() else None, weights_only=True)
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             model, info = load_model(run.best(number))
@@ -218,7 +219,8 @@ def _sole_writer(run: RunSettings) -> Iterator[None]:
     except OSError as error:
         again = "the same with --resume" if is_begun(run) else "the same"
         raise CheckpointError(
-            f"The run cannot be written to {run.folder} ({error.strerror or error}): free space, and run {again} again."
+            f"The run cannot be written to {run.folder} ({error.strerror or error}): "
+            f"{remedy(error)}, and run {again} again."
         ) from None
 
 
