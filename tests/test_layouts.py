@@ -150,6 +150,17 @@ READ = {
     "own photos in coco's format": ({"captions_mine.json": coco(OWN)}, in_("images", OWN), BY_NAME),
     "own csv": ({"captions.csv": table(OWN)}, OWN, BY_NAME),
     "own csv of another name": ({"zoo.csv": table(OWN)}, in_("pictures", OWN), BY_NAME),
+    "own csv in capitals": ({"CAPTIONS.CSV": table(OWN)}, OWN, BY_NAME),
+    "own tsv in capitals": ({"Zoo.TSV": table(OWN, "image\tcaption", "{}\tA dog , running .")}, OWN, BY_NAME),
+    "kaggle flickr8k in capitals": ({"Captions.TXT": table(F8K)}, in_("Images", F8K), BY_NAME),
+    "karpathy in capitals": ({"Dataset_Flickr8k.JSON": karpathy(F8K)}, in_("Images", F8K), THREE),
+    "coco in capitals": (
+        {f"Annotations/CAPTIONS_{split}2017.JSON": coco(half)
+         for split, half in {"TRAIN": COCO17[:4], "VAL": COCO17[4:]}.items()},
+        in_("images", COCO17),
+        (4, 4, 0),
+    ),
+    "hugging face in capitals": ({"METADATA.JSONL": json_lines(OWN)}, OWN, BY_NAME),
     "own csv, file_name and text": ({"a.csv": table(OWN, "file_name,text")}, OWN, BY_NAME),
     "own csv, photo and caption": ({"a.csv": table(OWN, "photo,caption")}, OWN, BY_NAME),
     "own csv, headers in capitals": ({"a.csv": table(OWN, "Image,CAPTION")}, OWN, BY_NAME),
@@ -197,6 +208,14 @@ READ = {
 REFUSED = {
     "nothing": ({}, [], ["holds no captions", "nothing", "image,caption", '{"file_name": "1.jpg"']),
     "photos alone": ({}, OWN, ["holds no captions", "1.jpg", "3 more"]),
+    "a spreadsheet among photos": (
+        {"captions.xlsx": "PK"}, OWN, ["but captions.xlsx, 1.jpg, 2.jpg, 3.jpg, 4.jpg and 4 more"]
+    ),
+    "photos of another suffix": (
+        {"a.csv": table(OWN)},
+        [name.replace(".jpg", ".JPEG") for name in OWN],
+        [".jpg') is there, but ", ".JPEG is: give it that name"],
+    ),
     "no columns": ({"captions.csv": "1.jpg,A dog.\n"}, OWN, ["captions.csv", "columns image,caption"]),
     "photos elsewhere": ({"captions.csv": table(F8K)}, OWN, ["693b08cb0e.jpg", "None of the photos"]),
     "a split of its own": (
@@ -260,6 +279,7 @@ def test_is_refused_with_the_reason(tmp_path, files, photos, message):
         ("mine.json", {"mine.json": coco(OWN)}, OWN, BY_NAME),
         ("train/metadata.jsonl", HF, HF_PHOTOS[:4], (2, 1, 1)),
         ("Flickr8k_text/Flickr8k.token.txt", f8k_text(), in_("Flicker8k_Dataset", F8K), THREE),
+        ("FLICKR8K.TOKEN.TXT", {**f8k_text("."), "FLICKR8K.TOKEN.TXT": tokens(F8K)}, F8K, THREE),
         ("list.txt", {"list.txt": table(OWN)}, OWN, BY_NAME),
     ],
 )

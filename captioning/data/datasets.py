@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from captioning.data.layouts import LAYOUTS, SPLITS, Listing, read_file
+from captioning.data.layouts import LAYOUTS, SPLITS, Listing, caption_files, read_file
 from captioning.errors import DatasetError, shown
 from captioning.images import PHOTO_SUFFIXES
 from captioning.record import DataSetRecord
@@ -97,17 +97,19 @@ def read_dataset(path: Path | str) -> CaptionDataset:
 
 
 def _read_folder(folder: Path) -> CaptionDataset:
-    complaints = []
+    complaints, paths = [], caption_files(folder)
     for layout in LAYOUTS:
-        if files := layout.find(folder):
+        if files := layout.choose(folder, paths):
             try:
                 return _most_photos(layout.read(folder, files), [folder])
             except DatasetError as error:
                 complaints.append(error)
     if complaints:
         raise complaints[0]
-    found = sorted(path.name for path in folder.iterdir())
-    names = ", ".join(map(shown, found[:NAMED])) + (f" and {len(found) - NAMED:,} more" if len(found) > NAMED else "")
+    # Photos last: what else there is may be meant as the captions.
+    found = sorted(folder.iterdir(), key=lambda path: (path.suffix.lower() in PHOTO_SUFFIXES, path.name))
+    names = ", ".join(shown(path.name) for path in found[:NAMED])
+    names += f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
     raise DatasetError(
         f"{folder} holds no captions in a layout that is known, but {names or 'nothing'}: put a captions.csv with the "
         'columns image,caption beside the photos, or a metadata.jsonl with lines like {"file_name": "1.jpg", '
@@ -164,6 +166,10 @@ class Photos:
         names = [name] if known else [f"{name}{suffix}" for suffix in sorted(PHOTO_SUFFIXES)]
         return next((file for each in names for file in self._candidates(each)), None)
 
+    def with_other_suffix(self, name: str) -> Path | None:
+        """A photo of this name with whichever suffix."""
+        return self.find(str(PurePath(name).parent / PurePath(name).stem))
+
     def _candidates(self, name: str) -> Iterator[Path]:
         parts = PurePath(name.casefold()).parts
         for file in self._files.get(parts[-1], ()):
@@ -189,6 +195,11 @@ def _assemble(listing: Listing, photos: Photos) -> CaptionDataset:
     }
     if not any(usable.values()):
         first = f" (the first is {shown(repr(listed[0]))})" if listed else ""
+        if listed and listed[0] not in files and (other := photos.with_other_suffix(listed[0])):
+            raise DatasetError(
+                f"None of the photos that {name} lists{first} is there, but {shown(other.name)} is: give it that name, "
+                "or list it as it is."
+            )
         raise DatasetError(
             f"None of the photos that {name} lists{first} is there with a caption: check {photos.folder}."
         )

@@ -5,20 +5,25 @@ To add a layout, write its reader and give it an entry in LAYOUTS.
 
 import hashlib
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 
 from captioning.data.tables import SPLIT_NAMES, open_text, read_table
 from captioning.errors import DatasetError, shown
+from captioning.images import PHOTO_SUFFIXES
 
 SPLITS = ("train", "dev", "test")
 # Those that training leaves out.
 SCORED_SPLITS = SPLITS[1:]
+# How far below a data set's folder files with captions are looked for.
+DEEPEST_CAPTIONS = 2
 # Of photos without a split, those that dev and test get each.
 HELD_OUT = 8
 # What the data sets are called whose splits Karpathy published, by the names of their files.
@@ -46,7 +51,8 @@ class Layout:
 
     Attributes:
         name: whose it is.
-        files: patterns of the files with its captions, below the data set's folder.
+        files: patterns of the files with its captions, below the data set's folder, in lower case: that of a name does
+            not matter.
         read: from that folder and such files to what may be the data set. Of several, that with most photos is taken.
     """
 
@@ -54,9 +60,26 @@ class Layout:
     files: tuple[str, ...]
     read: Callable[[Path, Sequence[Path]], Iterator[Listing]]
 
-    def find(self, folder: Path) -> list[Path]:
-        """Its files in a folder."""
-        return sorted({path for pattern in self.files for path in folder.glob(pattern) if path.is_file()})
+    def choose(self, folder: Path, paths: Iterable[Path]) -> list[Path]:
+        """Its own among files below a folder."""
+        return sorted(path for path in paths if self.has(path.relative_to(folder).as_posix()))
+
+    def has(self, name: str) -> bool:
+        """Whether a file of this name, below the data set's folder, is of the layout."""
+        name = name.lower()
+        # As many strokes as the pattern: a * stands for none.
+        return any(name.count("/") == each.count("/") and fnmatchcase(name, each) for each in self.files)
+
+
+def caption_files(folder: Path) -> list[Path]:
+    """The files in a folder that are no photos, which may be those with captions."""
+    found = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if len(Path(place).relative_to(folder).parts) == DEEPEST_CAPTIONS:
+            folders.clear()
+        paths = (Path(place, name) for name in names)
+        found += [path for path in paths if path.suffix.lower() not in PHOTO_SUFFIXES and os.path.isfile(path)]
+    return found
 
 
 def read_karpathy(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
@@ -68,7 +91,7 @@ def read_karpathy(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
                 name = str(PurePath(image.get("filepath", ""), image["filename"]))
                 captions[name] = [(s.get("raw") or " ".join(s["tokens"])).strip() for s in image["sentences"]]
                 splits[SPLIT_NAMES[image["split"]]].append(name)
-        yield Listing(KARPATHY_NAMES.get(path.stem, path.stem), captions, splits)
+        yield Listing(KARPATHY_NAMES.get(path.stem.lower(), path.stem), captions, splits)
 
 
 def read_coco(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
@@ -81,7 +104,7 @@ def read_coco(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
         for path in of_year:
             found = _coco_captions(path)
             captions |= found
-            split = next((name for name in SPLIT_NAMES if name in path.stem), None)
+            split = next((name for name in SPLIT_NAMES if name in path.stem.lower()), None)
             placed = {SPLIT_NAMES[split]: list(found)} if split else split_by_name(found)
             for name, photos in placed.items():
                 splits[name] += photos
@@ -143,7 +166,7 @@ def read_file(file: Path) -> Iterator[Listing]:
         with _read_as(file, "a JSON of COCO's or Karpathy's"):
             read = read_coco if "annotations" in _load_json(file) else read_karpathy
     else:
-        named = [layout for layout in LAYOUTS if any(map(file.match, layout.files))]
+        named = [layout for layout in LAYOUTS if layout.has(file.name)]
         read = named[0].read if named else read_tables
     return read(file.parent, [file])
 
@@ -212,7 +235,7 @@ _TABLES = (
 LAYOUTS = (
     Layout("Karpathy", ("dataset*.json", "caption_datasets/dataset*.json"), read_karpathy),
     Layout("COCO", ("captions_*.json", "annotations/captions_*.json"), read_coco),
-    Layout("Flickr8k", ("Flickr8k.token.txt", "*/Flickr8k.token.txt", "*/*/Flickr8k.token.txt"), read_flickr8k),
+    Layout("Flickr8k", ("flickr8k.token.txt", "*/flickr8k.token.txt", "*/*/flickr8k.token.txt"), read_flickr8k),
     Layout("Flickr30k", ("results_*.token", "*/results_*.token"), read_flickr30k),
     Layout("tables", _TABLES, read_tables),
 )
