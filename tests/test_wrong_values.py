@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import train as train_command
+from captioning import DEFAULT_CHECKPOINT
 from captioning.__main__ import main
 from captioning.training.flags import Flag, all_flags
 
@@ -35,7 +36,8 @@ BEAMS = ("0", "-1", "1.5", "x", "nan", "", "1001", "1e3")
 PENALTIES = ("x", "nan", "inf", "-inf", "11", "-11", "")
 DEVICES = ("tpu", "gpu", "", "cuda:99", "CPU ")
 PLACES = ("", ".", "/", "nowhere/file.gif", "x" * 300, "/dev/null")
-# A command, a flag of it, and the values that it refuses; PHOTO is one, HERE an empty folder.
+# A command, a flag of it, and the values that it refuses, while all else is right: PHOTO is one, PHOTOS their folder,
+# HERE an empty folder, MODEL a checkpoint.
 OF_COMMANDS = [
     ("caption PHOTO", "--beam-size", BEAMS),
     ("caption PHOTO", "--length-penalty", PENALTIES),
@@ -43,8 +45,8 @@ OF_COMMANDS = [
     ("caption PHOTO", "--device", DEVICES),
     ("caption PHOTO", "--checkpoint", ("nowhere.safetensors", ".", "", "PHOTO", "x" * 300)),
     ("caption PHOTO", "--engine", ("spark", "")),
-    ("caption HERE --output HERE/a.csv", "--workers", ("0", "-1", "1.5", "x", "1001", "", "nan")),
-    ("caption HERE", "--output", ("a.doc", ".", "/", "csv", "nowhere/a.csv")),
+    ("caption PHOTOS --output HERE/a.csv", "--workers", ("0", "-1", "1.5", "x", "1001", "", "nan")),
+    ("caption PHOTOS", "--output", ("a.doc", ".", "/", "csv", "nowhere/a.csv")),
     ("export PHOTO -o HERE/a.gif --format gif", "--look", ("x", "", "HEAT")),
     ("export PHOTO -o HERE/a.gif", "--format", ("mp4", "", "GIF", "gif,png")),
     ("export PHOTO --format json", "--output", PLACES),
@@ -52,15 +54,16 @@ OF_COMMANDS = [
     ("evaluate --data HERE", "--split", ("train", "", "TEST")),
     ("evaluate", "--data", ("nowhere", "", "PHOTO", "HERE", "x" * 300)),
     ("import PHOTO PHOTO", "--output", ("a.pth", "", ".", "/")),
-    ("import PHOTO PHOTO", "--output", ("HERE/a.safetensors",)),
-    ("optimize PHOTO", "--data", ("nowhere", "HERE")),
-    ("export-onnx PHOTO", "--output", ("HERE/onnx", "/")),
-    ("push PHOTO", "--folder", ("HERE/hub", "PHOTO")),
+    ("optimize MODEL", "--data", ("nowhere", "HERE", "PHOTO")),
+    ("export-onnx MODEL", "--output", ("PHOTO", "PHOTO/onnx")),
+    ("export-onnx MODEL -o HERE/onnx", "--precision", ("float16", "bfloat16", "")),
+    ("push MODEL", "--folder", ("PHOTO", "PHOTO/hub")),
     ("app", "--port", ("x", "-1", "70000", "1.5", "")),
 ]
 
 
 def check_refused(code: int, out: str, error: str) -> None:
+    """It ends with 2, and one sentence."""
     assert (code, out) == (2, "")
     assert error.endswith(".\n")
     assert error.count("\n") == 1
@@ -77,10 +80,16 @@ def test_a_setting_of_training_refuses_what_it_cannot_be(flag, run_main):
 @pytest.mark.parametrize(("command", "flag", "values"), OF_COMMANDS)
 def test_a_flag_of_a_command_refuses_what_it_cannot_be(command, flag, values, photos, tmp_path, run_main):
     def given(text: str) -> str:
-        return text.replace("PHOTO", str(photos / "coffee.jpg")).replace("HERE", str(tmp_path))
+        places = {"PHOTOS": photos, "PHOTO": photos / "coffee.jpg", "HERE": tmp_path, "MODEL": DEFAULT_CHECKPOINT}
+        for name, place in places.items():
+            text = text.replace(name, str(place))
+        return text
 
-    for value in values:
-        check_refused(*run_main(main, *map(given, command.split()), f"{flag}={given(value)}"))
+    for value in map(given, values):
+        code, out, error = run_main(main, *map(given, command.split()), f"{flag}={value}")
+        check_refused(code, out, error)
+        words = {word.rstrip(":;") for word in error.split()}
+        assert flag in error or words & {value.strip(), str(Path(value)), Path(value).name}, error
     assert not list(tmp_path.iterdir())
 
 
