@@ -21,8 +21,8 @@ from captioning.memory import allowed_bytes
 # What a photo can be given as; also a PyTorch tensor, whose type only its owner imports.
 PhotoSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
 SOURCES = (
-    "a path, bytes, a file opened in binary mode, a Pillow image, a NumPy array (H, W) or (H, W, C), or a PyTorch "
-    "tensor (H, W) or (C, H, W); arrays and tensors of uint8, uint16 or floats"
+    "a path, bytes, a bytearray, a memoryview, a file opened in binary mode, a Pillow image, a NumPy array (H, W) or "
+    "(H, W, C), or a PyTorch tensor (H, W) or (C, H, W); arrays and tensors of uint8, uint16 or floats"
 )
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 64_000_000

@@ -54,11 +54,15 @@ def test_path_bytes_file_and_image_give_the_same_caption(captioner, photos):
         assert len({captioner(source) for source in sources}) == 1
 
 
-def test_many_photos_give_captions_in_their_order_and_errors_in_their_places(captioner, photos):
+def test_many_photos_give_captions_in_their_order_and_errors_in_their_places(captioner, photos, monkeypatch):
+    encode, encoded = captioner.backend.encode, []
+    monkeypatch.setattr(captioner.backend, "encode", lambda pixels: encoded.append(len(pixels)) or encode(pixels))
     options = SearchOptions(beam_size=1)
     coffee, cat = photos / "coffee.jpg", photos / "chelsea.jpg"
     asked = [coffee, "missing.jpg", cat.read_bytes(), b"no photo", *[coffee] * BATCH_SIZE, Image.open(cat)]
     found = list(captioner.many(iter(asked), options))
+    # One call a batch, of those that can be read.
+    assert encoded == [BATCH_SIZE - 2, 5]
     said = {path: captioner(path, options).text for path in (coffee, cat)}
     texts = [each.text if isinstance(each, Caption) else None for each in found]
     assert texts == [said[coffee], None, said[cat], None, *[said[coffee]] * BATCH_SIZE, said[cat]]

@@ -16,7 +16,7 @@ from captioning.checkpoint import FORMAT, list_checkpoints, read_info
 from captioning.errors import CheckpointError
 from captioning.model.model import load_model, save_model
 from captioning.record import DataSetRecord, Score, TrainingRecord, format_record, parse_record
-from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
+from captioning.vocabulary import FIRST_TOKENIZER, SPECIAL_TOKENS, Vocabulary
 from tests.helpers import TINY, checkpoint_parts, forge, refused, tiny_model
 
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs on grüne wiese 42".split()])
@@ -90,6 +90,13 @@ def test_older_records_mean_the_same(forged):
     assert [(stage.stage, stage.seed) for stage in record.stages] == [(1, 7), (2, 0)]
     assert all((stage.command, stage.versions) == ("python train.py", versions) for stage in record.stages)
     assert parse_record(format_record(record)) == record
+
+
+def test_a_checkpoint_that_names_no_rule_for_words_has_the_first_and_keeps_it(forged, tmp_path):
+    model, info = load_model(forged({"tokenizer": None}))
+    assert info.vocabulary.tokenizer == FIRST_TOKENIZER
+    save_model(tmp_path / "again.safetensors", model, info.vocabulary, info.training)
+    assert read_info(tmp_path / "again.safetensors").vocabulary.tokenizer == FIRST_TOKENIZER
 
 
 @pytest.mark.parametrize("path", sorted(CHECKPOINT_FOLDER.glob("*.safetensors")), ids=lambda path: path.stem)

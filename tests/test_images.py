@@ -262,13 +262,20 @@ def test_a_pillow_image_is_read_as_its_file_is_and_not_changed(photos, mode):
     assert image.tobytes() == before
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_the_orientation_of_a_pillow_image_is_applied(tmp_path, cat, orientation):
+def test_the_orientation_of_a_pillow_image_is_applied(tmp_path, cat, orientation, suffix):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(np.ascontiguousarray(STORED[orientation](cat))).save(tmp_path / "photo.png", exif=exif)
-    with Image.open(tmp_path / "photo.png") as image:
-        np.testing.assert_array_equal(open_image(image), cat)
+    path = tmp_path / f"photo{suffix}"
+    Image.fromarray(np.ascontiguousarray(STORED[orientation](cat))).save(path, exif=exif)
+    with Image.open(path) as image:
+        photo = open_image(image)
+    assert photo == open_image(path.read_bytes())
+    np.testing.assert_allclose(np.asarray(photo, int).mean((0, 1)), cat.mean((0, 1)), atol=3)
+    assert photo.size == cat.shape[1::-1]
+    if suffix == ".png":
+        np.testing.assert_array_equal(photo, cat)
 
 
 def test_a_large_pillow_image_is_made_smaller_and_stays_as_it_was():
@@ -339,8 +346,10 @@ def test_arrays_whose_values_are_no_photo_are_refused(values):
     ],
 )
 def test_what_no_photo_can_be_given_as_is_refused_with_what_can(source):
-    with pytest.raises(TypeError, match=r"A photo is a path, bytes, .* Pillow .* NumPy .* PyTorch .*; not .*\.$"):
+    with pytest.raises(TypeError, match=r"^A photo is a path, .*; not .*\.$") as caught:
         open_image(source)
+    for kind in ("bytes", "bytearray", "memoryview", "file opened in binary mode", "Pillow", "NumPy", "PyTorch"):
+        assert f" {kind}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,12 @@ NOT_IN_THE_APP = {"torch", "torchvision", "timm", "lightning", "torchmetrics", "
 
 def listed(name: str) -> set[str]:
     """Names in a list of requirements."""
+    return {normal(each.name) for each in requirements(name)}
+
+
+def requirements(name: str) -> list[Requirement]:
     lines = (ROOT / name).read_text().splitlines()
-    return {normal(Requirement(line).name) for line in lines if line and not line.startswith(("#", "-"))}
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
 
 
 def normal(name: str) -> str:
@@ -39,6 +43,13 @@ def test_the_app_needs_neither_pytorch_nor_scipy():
 
 def test_no_requirement_stands_in_two_lists():
     assert not listed("requirements-app.txt") & listed("requirements-train.txt")
+
+
+def test_training_needs_a_lightning_with_which_it_works():
+    """2.5 fails."""
+    [lightning] = [line for line in requirements("requirements-train.txt") if line.name == "lightning"]
+    assert "2.5.6" not in lightning.specifier
+    assert "2.6.0" in lightning.specifier
 
 
 def test_the_requirements_of_community_cloud_are_those_of_the_app():

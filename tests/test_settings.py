@@ -1,6 +1,7 @@
 """Settings of a training run: flags, files and the documentation say the same, and mistakes end in one sentence."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -169,7 +170,7 @@ def test_a_wrong_value_in_a_file_is_refused_in_one_sentence(tmp_path, run_main, 
         "--seed 4294967296",
         "--devices -1",
         "--devices 0",
-        "--devices 100000",
+        f"--devices {(os.cpu_count() or 1) + 1}",
         "--num-nodes 0",
         "--learning-rate inf",
         "--stage2-learning-rate nan",
