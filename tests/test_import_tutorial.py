@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,8 @@ from captioning.__main__ import main
 from captioning.inference.torch_backend import TorchBackend
 from captioning.model.model import load_model
 from captioning.model.tutorial import import_tutorial
+from captioning.training.flags import read_settings
+from tests.browser import ROOT
 from tests.helpers import refused
 from tests.page import captions_of, errors
 
@@ -122,6 +125,11 @@ def imported(saved) -> Path:
 def test_an_imported_model_computes_what_the_tutorial_does(modules, imported, photos):
     captioner = Captioner.from_checkpoint(imported, "cpu")
     assert captioner.info.vocabulary.words == ["<pad>", "<start>", "<end>", "<unk>", *WORDS]
+    # The preset is this architecture, of other sizes.
+    preset = read_settings(["--data", "photos", "--config", str(ROOT / "configs/resnet101-relu-14x14.toml")], "").model
+    sizes = {"embedding_size": EMBEDDED, "attention_size": ATTENDED, "decoder_size": SIZE}
+    assert captioner.info.config == replace(preset, **sizes)
+    assert preset.image_size == 256
     pixels = captioner.pixels(captioning.open_image(photos / "pizza.jpg"))
     read = ["<start>", *WORDS[:5]]
     attention, expected = computed(modules["encoder"], modules["decoder"], pixels, read)

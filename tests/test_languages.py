@@ -12,7 +12,7 @@ from captioning.evaluation.evaluate import evaluate
 from captioning.inference.options import SearchOptions
 from captioning.training.run import TrainingRun
 from captioning.training.settings import RunSettings, StageSettings
-from captioning.vocabulary import TOKENIZER
+from captioning.vocabulary import TOKENIZER, tokenize
 from tests.helpers import TINY, make_photos
 
 pytestmark = [pytest.mark.usefixtures("one_thread", "without_java"), pytest.mark.slow]
@@ -28,7 +28,7 @@ def test_a_model_learns_captions_in_three_languages(tmp_path, monkeypatch):
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     places = {"output": tmp_path / "model.safetensors", "folder": tmp_path / "run", "cache": tmp_path / "cache"}
     run = RunSettings(data=(tmp_path,), **places, min_frequency=1, quantize=False)
-    stage = StageSettings(epochs=40, batch_size=3, learning_rate=0.01)
+    stage = StageSettings(epochs=50, batch_size=3, learning_rate=0.01)
     dataset = read_dataset(tmp_path)
     everything = [example for split in dataset.splits.values() for example in split]
     dataset = replace(dataset, splits=dict.fromkeys(dataset.splits, everything))
@@ -41,4 +41,9 @@ def test_a_model_learns_captions_in_three_languages(tmp_path, monkeypatch):
     captioner = Captioner.from_checkpoint(run.output)
     [score] = evaluate(captioner, everything, [1], SearchOptions())
     assert set(" ".join(score.captions).split()) <= WORDS
+    for text in CAPTIONS:
+        said = [
+            caption for example, caption in zip(everything, score.captions, strict=True) if text in example.captions
+        ]
+        assert " ".join(tokenize(text)) in said
     assert score.bleu[0] > 50, score.captions
