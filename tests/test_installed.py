@@ -4,14 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
+from configparser import ConfigParser
 from email import message_from_bytes
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
 from playwright.sync_api import expect
 
 import captioning
+from captioning.__main__ import main
 from captioning.images import MAX_BYTES
 from tests.browser import (
     CHROMIUM,
@@ -67,8 +72,24 @@ def test_a_wheel_has_every_file_of_the_package_the_trained_models_and_the_app(wh
 
 
 def test_a_wheel_offers_what_the_app_and_training_need(wheel):
-    metadata = message_from_bytes(wheel.read(f"captioning-{captioning.__version__}.dist-info/METADATA"))
-    assert {"app", "train"} <= set(metadata.get_all("Provides-Extra"))
+    about = f"captioning-{captioning.__version__}.dist-info"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    commands = ConfigParser()
+    commands.read_string(wheel.read(f"{about}/entry_points.txt").decode())
+    assert dict(commands["console_scripts"]) == settings["project"]["scripts"]
+    assert EntryPoint("", commands["console_scripts"]["captioning"], "").load() is main
+    metadata = message_from_bytes(wheel.read(f"{about}/METADATA"))
+    offered = settings["tool"]["setuptools"]["dynamic"]
+    assert {"app", "train"} <= offered["optional-dependencies"].keys() == set(metadata.get_all("Provides-Extra"))
+    # Each with the condition under which it is installed.
+    needed = {None: offered["dependencies"], **offered["optional-dependencies"]}
+    expected = {
+        f"{Requirement(line)}" + (f'; extra == "{extra}"' if extra else "")
+        for extra, lists in needed.items()
+        for line in (ROOT / lists["file"]).read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    assert {str(Requirement(line)) for line in metadata.get_all("Requires-Dist")} == expected
     python = "{}.{}".format(*sys.version_info)
     assert f"Programming Language :: Python :: {python}" in metadata.get_all("Classifier")
 
@@ -80,6 +101,7 @@ def test_it_captions_from_any_folder(site, tmp_path, captioner, photos):
 
 
 def test_it_says_where_its_checkpoints_are(site, tmp_path, photos):
+    assert run(site, tmp_path, "--version").stdout == f"{captioning.__version__}\n"
     assert str(site / "captioning" / "checkpoints") in "".join(run(site, tmp_path, "--help").stdout.split())
     mine = tmp_path / "mine"
     mine.mkdir()
