@@ -2,8 +2,8 @@
 
     python train.py --data ../shared/flickr8k --config configs/flickr8k-efficientnet-lite2.toml
 
-trains the default checkpoint's model on two CPU cores; configs/resnet101-flickr8k.toml holds the settings of the
-reference implementation, for a GPU. Flags override the file. Further:
+trains the default checkpoint's model on two CPU cores; configs/resnet101-flickr8k.toml holds the sizes and the
+schedule of the reference implementation, for a GPU. Flags override the file. Further:
 
     python train.py … --resume                        continue where a run was interrupted
     python train.py … --find-lr 1                     search a learning rate for stage 1
