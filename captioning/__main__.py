@@ -4,6 +4,7 @@ import argparse
 import gc
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +34,8 @@ RUNTIME = "folder dist of the npm package onnxruntime-web, where it cannot be fe
 # Python looks for garbage after this many new objects. Imports make half a million that are not garbage; looking
 # through them after every 700, as is the default, takes a tenth of the time of captioning one photo.
 OBJECTS_A_COLLECTION = 100_000
+
+AddParser = Callable[..., argparse.ArgumentParser]
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,33 +74,60 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add_command in (
+        add_caption,
+        add_app,
+        add_export,
+        add_evaluate,
+        add_optimize,
+        add_import,
+        add_export_onnx,
+        add_site,
+        add_push,
+    ):
+        add_command(commands.add_parser)
+    return parser
 
-    shared = Parser(add_help=False)
-    shared.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
-    shared.add_argument("--length-penalty", **search_option("length_penalty"))
-    shared.add_argument(
+
+def of_model() -> Parser:
+    """Options of every command that captions."""
+    options = Parser(add_help=False)
+    options.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
+    options.add_argument("--length-penalty", **search_option("length_penalty"))
+    options.add_argument(
         "--precision",
         choices=PRECISIONS,
         help="of the graphs (int8, float32), or on a GPU of the encoder (default: the checkpoint's; float16 on a GPU)",
     )
-    shared.add_argument(
+    options.add_argument(
         "--device",
         default="auto",
         help="auto, cpu, cuda, mps, or a provider of ONNX Runtime by its name (default: %(default)s)",
     )
-    hiding = Parser(add_help=False)
-    hiding.add_argument(
+    return options
+
+
+def of_hiding() -> Parser:
+    options = Parser(add_help=False)
+    options.add_argument(
         "--hide",
         action="append",
         default=[],
         metavar="L,T,R,B",
         help="a part of the photo that the model does not see: left,top,right,bottom from 0 to 1; may be given again",
     )
-    printed = Parser(add_help=False)
-    printed.add_argument("--json", action="store_true", help="print JSON")
+    return options
 
-    caption = commands.add_parser(
-        "caption", parents=[shared, hiding, printed], help="caption photos, or a folder of them"
+
+def of_printing() -> Parser:
+    options = Parser(add_help=False)
+    options.add_argument("--json", action="store_true", help="print JSON")
+    return options
+
+
+def add_caption(add: AddParser) -> None:
+    caption = add(
+        "caption", parents=[of_model(), of_hiding(), of_printing()], help="caption photos, or a folder of them"
     )
     caption.add_argument("photos", nargs="+", metavar="PHOTO", help="or one folder, with --output")
     caption.add_argument("--beam-size", **search_option("beam_size"))
@@ -115,16 +145,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("--address", help="of a Ray cluster; default: a Ray of its own on this machine")
 
-    app = commands.add_parser("app", help="start the page, and open it in a browser")
+
+def add_app(add: AddParser) -> None:
+    app = add("app", help="start the page, and open it in a browser")
     app.add_argument("--photos", type=Path, help="folder of photos to show instead of the gallery")
     app.add_argument("--data", type=Path, nargs="+", default=[], help="data sets to browse")
     app.add_argument("--site", metavar="URL", help="of the page that captioning site wrote, for an audience's phones")
     app.add_argument("--port", type=partial(whole_number, most=MAX_PORT), default=8501, help="default: %(default)s")
     app.set_defaults(run=run_app)
 
-    export = commands.add_parser(
-        "export", parents=[shared, hiding], help="write a caption with its attention as a file"
-    )
+
+def add_export(add: AddParser) -> None:
+    export = add("export", parents=[of_model(), of_hiding()], help="write a caption with its attention as a file")
     export.add_argument("photo", metavar="PHOTO")
     export.add_argument("--format", choices=list(FORMATS), required=True)
     export.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
@@ -137,7 +169,9 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--runtime", type=Path, metavar="DIR", help=f"with --live: {RUNTIME}")
     export.set_defaults(run=run_export)
 
-    evaluate = commands.add_parser("evaluate", parents=[shared, printed], help="score a split of a data set")
+
+def add_evaluate(add: AddParser) -> None:
+    evaluate = add("evaluate", parents=[of_model(), of_printing()], help="score a split of a data set")
     evaluate.add_argument("--data", type=Path, required=True, help="folder of the data set, or its file of captions")
     evaluate.add_argument("--split", choices=SCORED_SPLITS, default="dev", help="default: %(default)s")
     widths = {**search_option("beam_size"), "default": [1, 3, 5], "help": "default: 1 3 5"}
@@ -145,7 +179,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--results", type=Path, help="write the captions of the last width in COCO results format")
     evaluate.set_defaults(run=run_evaluate)
 
-    optimize = commands.add_parser("optimize", help="make a checkpoint ready to run without PyTorch (needs PyTorch)")
+
+def add_optimize(add: AddParser) -> None:
+    optimize = add("optimize", help="make a checkpoint ready to run without PyTorch (needs PyTorch)")
     optimize.add_argument("checkpoint", type=Path, metavar="FILE")
     optimize.add_argument(
         "--data", type=Path, nargs="+", default=[], help="data sets that it learned from: for graphs in int8 too"
@@ -153,32 +189,39 @@ def build_parser() -> argparse.ArgumentParser:
     optimize.add_argument("--score-test", action="store_true", help="score the test splits too")
     optimize.set_defaults(run=run_optimize)
 
-    bring = commands.add_parser("import", help="make a checkpoint of one of sgrvinod's tutorial (needs PyTorch)")
+
+def add_import(add: AddParser) -> None:
+    bring = add("import", help="make a checkpoint of one of sgrvinod's tutorial (needs PyTorch)")
     bring.add_argument("source", type=Path, metavar="BEST_checkpoint.pth.tar")
     bring.add_argument("word_map", type=Path, metavar="WORDMAP.json")
     bring.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     bring.set_defaults(run=run_import)
 
-    onnx = commands.add_parser("export-onnx", help="write a checkpoint's graphs as ONNX files")
+
+def add_export_onnx(add: AddParser) -> None:
+    onnx = add("export-onnx", help="write a checkpoint's graphs as ONNX files")
     onnx.add_argument("checkpoint", type=Path, metavar="FILE")
     onnx.add_argument("--precision", choices=GRAPH_PRECISIONS, help="default: the checkpoint's first")
     onnx.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     onnx.set_defaults(run=run_export_onnx)
 
-    site = commands.add_parser("site", help="write a page that needs no server, as static files")
+
+def add_site(add: AddParser) -> None:
+    site = add("site", help="write a page that needs no server, as static files")
     site.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="default: %(default)s")
     site.add_argument("--precision", choices=GRAPH_PRECISIONS, help="default: the checkpoint's first")
     site.add_argument("--runtime", type=Path, metavar="DIR", help=RUNTIME)
     site.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     site.set_defaults(run=run_site)
 
-    push = commands.add_parser("push", help="upload a checkpoint and its card to the Hugging Face Hub")
+
+def add_push(add: AddParser) -> None:
+    push = add("push", help="upload a checkpoint and its card to the Hugging Face Hub")
     push.add_argument("checkpoint", type=Path, metavar="FILE")
     target = push.add_mutually_exclusive_group(required=True)
     target.add_argument("repository", nargs="?", metavar="OWNER/NAME", help="is made public where there is none")
     target.add_argument("--folder", type=Path, metavar="DIR", help="write the files of the repository there instead")
     push.set_defaults(run=run_push)
-    return parser
 
 
 def main() -> int:
