@@ -70,6 +70,10 @@ def test_many_photos_give_captions_in_their_order_and_errors_in_their_places(cap
     assert "missing.jpg" in str(found[1])
     assert list(captioner.many([], options)) == []
     assert len(list(captioner.many([b""], options))) == 1
+    captions = captioner.many([coffee, None], options)
+    assert next(captions).text == said[coffee]
+    with pytest.raises(TypeError):
+        next(captions)
     assert captioner.describe(captioner.encode([]), options) == []
 
 

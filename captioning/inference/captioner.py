@@ -123,13 +123,16 @@ class Captioner:
             In the order of the photos, a caption for each, or why it cannot be read.
 
         Raises:
-            TypeError: one is of another type.
+            TypeError: the next one is of another type.
         """
         photos = iter(photos)
         while batch := [self._pixels_or_error(photo) for photo in islice(photos, BATCH_SIZE)]:
-            readable = [found for found in batch if not isinstance(found, ImageError)]
+            readable = [found for found in batch if isinstance(found, np.ndarray)]
             captions = iter(self.describe(self.encode(readable), options))
-            yield from (found if isinstance(found, ImageError) else next(captions) for found in batch)
+            for found in batch:
+                if isinstance(found, TypeError):
+                    raise found
+                yield found if isinstance(found, ImageError) else next(captions)
 
     def pixels(self, photo: Image.Image) -> np.ndarray:
         """A photo as the encoder reads it: uint8 (3, image_size, image_size)."""
@@ -186,10 +189,10 @@ class Captioner:
     def __reduce__(self) -> NoReturn:
         raise TypeError("A Captioner cannot be copied or pickled: load it again with Captioner.from_checkpoint.")
 
-    def _pixels_or_error(self, photo: PhotoSource) -> np.ndarray | ImageError:
+    def _pixels_or_error(self, photo: PhotoSource) -> np.ndarray | ImageError | TypeError:
         try:
             return self.pixels(open_image(photo))
-        except ImageError as error:
+        except (ImageError, TypeError) as error:
             return error
 
     def _tokens(self, prefixes: Sequence[Sequence[str]] | None, options: SearchOptions) -> list[list[int]] | None:
