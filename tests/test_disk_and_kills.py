@@ -426,12 +426,12 @@ def test_checkpoint_writing_killed_at_fifteen_moments(tmp_path, start):
     assert seed_of(path) == before + 1
 
 
-def test_training_killed_at_ten_moments_equals_one_that_was_not(data, trained, tmp_path, start):
+def test_training_killed_at_six_moments_equals_one_that_was_not(data, trained, tmp_path, start):
     undisturbed, seconds = trained
     moments, killed, steps = random.Random(3), 0, {}
     folders = (tmp_path / str(number) for number in itertools.count())
     folder = next(folders)
-    while killed < 10:
+    while killed < 6:
         killed += start(train, data, folder).kill(moments.uniform(0, seconds))
         before, steps = steps, check_run(folder / "run")
         assert all(steps[stage] >= before[stage] for stage in before)

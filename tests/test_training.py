@@ -81,7 +81,12 @@ def data(tmp_path_factory) -> Path:
 def train(data: Path, folder: Path, *flags: str) -> list[str]:
     """The command that trains in a folder of its own, with the features shared."""
     places = ["--output", folder / "model.safetensors", "--run", folder / "run", "--cache", data / "cache"]
-    return [sys.executable, "train.py", "--data", *map(str, [data, *places]), *SIZES, *flags]
+    sizes = [*SIZES]
+    if "--word-vectors" in flags:
+        # They have their own.
+        at = sizes.index("--embedding-size")
+        del sizes[at : at + 2]
+    return [sys.executable, "train.py", "--data", *map(str, [data, *places]), *sizes, *flags]
 
 
 def start(command: list[str]) -> subprocess.Popen:
@@ -265,8 +270,8 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
     # In a file, as not all of them have an effect on each of these runs.
     config = tmp_path / "stages.toml"
     config.write_text(FILE)
-    command = train(data, interrupted)
-    code, _, error = run_main(train_command.main, *command[2:], "--config", config, "--resume", *flags)
+    command = train(data, interrupted, "--config", str(config), "--resume", *flags)
+    code, _, error = run_main(train_command.main, *command[2:])
     assert code == 2
     assert difference in error
     assert error.endswith(": resume with the same as then, or name another --run.\n")
@@ -562,8 +567,7 @@ def test_mistakes_are_refused_before_anything_is_computed(trained, data, tmp_pat
 
 
 @pytest.mark.slow
-def test_word_vectors_initialise_the_embedding_and_do_not_change_if_frozen(data, tmp_path, run_main, monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
+def test_word_vectors_initialise_the_embedding_and_do_not_change_if_frozen(data, tmp_path, run_main):
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("dog 0.5 -0.25 1\ngrass 2 4 8\nunheard 1 1 1\n")
     flags = ["--stages", "1", "--epochs", "1", "--word-vectors", str(vectors), "--freeze-embedding"]

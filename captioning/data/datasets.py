@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from captioning.data.layouts import LAYOUTS, SPLITS, Listing, caption_files, read_file
+from captioning.data.layouts import LAYOUTS, SPLITS, Listing, read_file
 from captioning.errors import DatasetError, shown
 from captioning.images import PHOTO_SUFFIXES
 from captioning.record import DataSetRecord
 from captioning.vocabulary import tokenize
 
-# How far below a data set's folder photos are looked for.
-DEEPEST = 4
+# How far below a data set's folder photos and files with captions are looked for.
+DEEPEST, DEEPEST_CAPTIONS = 4, 2
 # How many files of a folder without captions an error names.
 NAMED = 5
 
@@ -97,7 +97,7 @@ def read_dataset(path: Path | str) -> CaptionDataset:
 
 
 def _read_folder(folder: Path) -> CaptionDataset:
-    complaints, paths = [], caption_files(folder)
+    complaints, paths = [], _caption_files(folder)
     for layout in LAYOUTS:
         if files := layout.choose(folder, paths):
             try:
@@ -115,6 +115,17 @@ def _read_folder(folder: Path) -> CaptionDataset:
         'columns image,caption beside the photos, or a metadata.jsonl with lines like {"file_name": "1.jpg", '
         '"text": "A dog."}; docs/DATA.md has the other layouts.'
     )
+
+
+def _caption_files(folder: Path) -> list[Path]:
+    """The files in a folder that are no photos, which may be those with captions."""
+    found = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if len(Path(place).relative_to(folder).parts) == DEEPEST_CAPTIONS:
+            folders.clear()
+        paths = (Path(place, name) for name in names)
+        found += [path for path in paths if path.suffix.lower() not in PHOTO_SUFFIXES and os.path.isfile(path)]
+    return found
 
 
 def _most_photos(listings: Iterable[Listing], folders: Sequence[Path]) -> CaptionDataset:

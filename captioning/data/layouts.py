@@ -5,7 +5,6 @@ To add a layout, write its reader and give it an entry in LAYOUTS.
 
 import hashlib
 import json
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,13 +16,10 @@ from typing import Any
 
 from captioning.data.tables import SPLIT_NAMES, open_text, read_table
 from captioning.errors import DatasetError, shown
-from captioning.images import PHOTO_SUFFIXES
 
 SPLITS = ("train", "dev", "test")
 # Those that training leaves out.
 SCORED_SPLITS = SPLITS[1:]
-# How far below a data set's folder files with captions are looked for.
-DEEPEST_CAPTIONS = 2
 # Of photos without a split, those that dev and test get each.
 HELD_OUT = 8
 # What the data sets are called whose splits Karpathy published, by the names of their files.
@@ -69,17 +65,6 @@ class Layout:
         name = name.lower()
         # As many strokes as the pattern: a * stands for none.
         return any(name.count("/") == each.count("/") and fnmatchcase(name, each) for each in self.files)
-
-
-def caption_files(folder: Path) -> list[Path]:
-    """The files in a folder that are no photos, which may be those with captions."""
-    found = []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if len(Path(place).relative_to(folder).parts) == DEEPEST_CAPTIONS:
-            folders.clear()
-        paths = (Path(place, name) for name in names)
-        found += [path for path in paths if path.suffix.lower() not in PHOTO_SUFFIXES and os.path.isfile(path)]
-    return found
 
 
 def read_karpathy(folder: Path, files: Sequence[Path]) -> Iterator[Listing]:
