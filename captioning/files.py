@@ -5,12 +5,14 @@ object with the settings that it was begun with; it lies beside what is made, wh
 or not at all.
 """
 
+import hashlib
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +43,21 @@ def file_fingerprint(path: Path) -> FileFingerprint:
     if not stat.S_ISREG(found.st_mode):
         raise FileNotFoundError(f"{path} is not a file")
     return FileFingerprint(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; one that has not changed since is read once.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    return _digest_of(file_fingerprint(path))
+
+
+@cache
+def _digest_of(fingerprint: FileFingerprint) -> str:
+    with fingerprint.path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A folder captioned into a file: `python -m captioning caption DIR --output FILE`."""
 
-import hashlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from captioning.batch.journal import Journal
 from captioning.batch.write import Row
 from captioning.checkpoint import read_info
 from captioning.errors import ImageError
+from captioning.files import file_digest
 from captioning.images import open_image
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
@@ -54,12 +54,10 @@ class Job:
             CheckpointError: the checkpoint is missing or not sound.
         """
         info = read_info(self.checkpoint)
-        with info.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {
             "folder": str(self.folder.resolve()),
             "checkpoint": info.path.name,
-            "checkpoint_sha256": digest,
+            "checkpoint_sha256": file_digest(info.path),
             "beam_size": self.options.beam_size,
             "length_penalty": self.options.length_penalty,
             **asdict(choose_runtime(info, self.device, self.precision)),

@@ -12,7 +12,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from captioning.errors import DatasetError, ImageError
-from captioning.files import holding, remedy, replacing, reserve
+from captioning.files import file_digest, holding, remedy, replacing, reserve
 from captioning.images import open_image, to_pixels
 from captioning.model.encoder import CPU_BATCH_SIZE
 from captioning.model.model import CaptioningModel
@@ -68,10 +68,10 @@ def photo_digest(photo: Path) -> str:
         ImageError: it cannot be read.
     """
     try:
-        with photo.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(photo)
     except OSError as error:
-        raise ImageError(f"{photo} cannot be read ({error.strerror}): put it back, or run the same again.") from None
+        why = error.strerror or error
+        raise ImageError(f"{photo} cannot be read ({why}): put it back, or run the same again.") from None
 
 
 def _grid_shape(model: CaptioningModel) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from captioning.config import ModelConfig
 from captioning.data.datasets import CaptionDataset
 from captioning.data.features import photo_digest
 from captioning.errors import CheckpointError, DatasetError, shown
-from captioning.files import changed, load_fingerprint, replacing, write_whole
+from captioning.files import changed, file_digest, load_fingerprint, replacing, write_whole
 from captioning.model.model import CaptioningModel
 from captioning.training.callbacks import EpochTable, SaveState
 from captioning.training.plots import DRAWN
@@ -94,8 +94,8 @@ def run_fingerprint(
         "vocabulary": _digest("\n".join(vocabulary.words).encode()),
         **{f"set of photos and captions in {dataset.name}": _content(dataset) for dataset in datasets},
         "data sets": [dataset.name for dataset in datasets],
-        "checkpoint to start from": run.start and _file_digest(run.start),
-        "file of word vectors": run.word_vectors and _file_digest(run.word_vectors),
+        "checkpoint to start from": run.start and file_digest(run.start),
+        "file of word vectors": run.word_vectors and file_digest(run.word_vectors),
         **{name: getattr(run, name) for name in ("freeze_embedding", "seed", "devices", "num_nodes", "precision")},
         **{library: VERSIONS[library] for library in ("torch", "lightning")},
         "stages": sorted(stages),
@@ -158,11 +158,6 @@ def _content(dataset: CaptionDataset) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_state(path: Path, stage: int, task: CaptioningTask) -> None:
