@@ -147,6 +147,11 @@ def open_player(page: Page, url: str) -> None:
     wait_for_picture(page)
 
 
+def look_as(page: Page, look: str) -> None:
+    """Choose a look, as somebody with a mouse does."""
+    page.locator(".looks label", has_text=look).click()
+
+
 def wait_for_picture(page: Page) -> None:
     """Until the current picture is drawn; a canvas that nothing was drawn on is 300 pixels wide."""
     # Looked for at every frame; Playwright looks for locators only twice a second after a while.

@@ -33,6 +33,7 @@ from tests.browser import (
     ask_for,
     current,
     in_gallery,
+    look_as,
     open_player,
     picture,
     take,
@@ -372,7 +373,7 @@ def test_words_are_said_aloud_and_the_caption_its_alt_text_and_the_link_are_copi
 def test_every_look_is_another_picture_and_opacity_and_colours_change_it(page):
     seen = {picture(page)}
     for look in ("Spotlight", "Contour", "Heat map"):
-        page.get_by_role("radio", name=look).check(force=True)
+        look_as(page, look)
         seen.add(picture(page))
     page.locator(".more summary").click()
     page.get_by_role("combobox", name="Colours").select_option("viridis")
@@ -406,7 +407,7 @@ def test_the_address_follows_the_word_and_a_reload_restores_the_view(page):
     for _ in range(3):
         press(page, "ArrowRight")
     assert page.url.endswith("#word=4")
-    page.get_by_role("radio", name="Spotlight").check(force=True)
+    look_as(page, "Spotlight")
     expect(page).to_have_url(re.compile("look=spotlight.*#word=4$"))
     before = picture(page)
     said = words(page)
@@ -429,14 +430,14 @@ def test_a_step_that_is_taken_while_the_page_searches_stands_and_so_does_the_wid
 
 def test_word_and_look_are_kept_from_view_to_view_and_another_photo_begins_anew(page):
     press(page, "ArrowRight")
-    page.get_by_role("radio", name="Spotlight").check(force=True)
+    look_as(page, "Spotlight")
     expect(page).to_have_url(re.compile("look=spotlight.*#word=2$"))
     page.get_by_role("radio", name="Beam search").click()
     expect(page.locator(".tree svg")).to_be_visible()
     page.get_by_role("radio", name="Step through").click()
     expect(page.locator(".sentence button").nth(1)).to_have_attribute("aria-current", "step")
     expect(page.get_by_role("radio", name="Spotlight")).to_be_checked()
-    page.get_by_role("radio", name="Contour").check(force=True)
+    look_as(page, "Contour")
     expect(page).to_have_url(re.compile("look=contour.*#word=2$"))
     in_gallery(page, "Cat").click()
     expect(page).to_have_url(re.compile("photo=Cat.*look=contour#word=0$"))
@@ -475,7 +476,7 @@ def test_a_link_opens_the_same_view_and_going_back_returns(page, server, caption
 
 def test_going_back_returns_to_the_look_before_and_it_can_be_chosen_again(page):
     for _ in range(2):
-        page.get_by_role("radio", name="Spotlight").check(force=True)
+        look_as(page, "Spotlight")
         expect(page).to_have_url(re.compile("look=spotlight"))
         page.go_back()
         expect(page).to_have_url(re.compile("look=heat"))
@@ -735,7 +736,7 @@ def test_the_downloads_hold_the_caption(page, tmp_path, browser):
 def test_a_file_has_the_look_that_was_chosen_just_before(page):
     before = take(page, "Film strip (PNG)")
     page.keyboard.press("Escape")
-    page.get_by_role("radio", name="Spotlight").check(force=True)
+    look_as(page, "Spotlight")
     at_once = take(page, "Film strip (PNG)")
     page.wait_for_timeout(2000)
     assert at_once == take(page, "Film strip (PNG)") != before

@@ -17,6 +17,7 @@ from tests.browser import (
     PATIENCE,
     current,
     in_gallery,
+    look_as,
     open_player,
     picture,
     take,
@@ -211,7 +212,7 @@ def test_what_mattered_is_found_when_it_is_chosen_and_explained(page, captioner,
     page.keyboard.press("h")
     plain = picture(page)
     page.keyboard.press("h")
-    page.get_by_role("radio", name="What mattered").check(force=True)
+    look_as(page, "What mattered")
     caption = captioner(photo)
     found = probe(captioner, photo, caption)
     agreement = f"{found.agreement:.2f}".replace("-", "−")
@@ -240,7 +241,7 @@ def test_what_mattered_is_found_when_it_is_chosen_and_explained(page, captioner,
     page.keyboard.press("n")
     expect(page).to_have_title("Riders · Show, Attend and Tell")
     expect(note).to_contain_text("less likely")
-    page.get_by_role("radio", name="Heat map").check(force=True)
+    look_as(page, "Heat map")
     expect(note).to_be_hidden()
 
 

@@ -192,7 +192,7 @@ def check_output(path: Path) -> None:
         raise CheckpointError(f"{path} exists already: name another --output.")
 
 
-def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
+def check_stages(stages: Mapping[int, StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
     """Check that the settings fit the model and the data, and that the disk has room for the states.
 
     Raises:
@@ -200,26 +200,28 @@ def check_stages(stages: Sequence[StageSettings], model: CaptioningModel, photos
         CheckpointError: the disk is too full.
     """
     blocks = model.encoder.block_count
-    for settings in stages:
+    for settings in stages.values():
         if settings.trained_blocks > blocks:
             raise DatasetError(f"The encoder {model.config.encoder} has {blocks} blocks: train at most {blocks}.")
     _check_room(stages, model, photos, run)
 
 
-def _check_room(stages: Sequence[StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
+def _check_room(stages: Mapping[int, StageSettings], model: CaptioningModel, photos: int, run: RunSettings) -> None:
     weights = sum(parameter.numel() for parameter in model.parameters())
     rows, columns = model.encoder.grid
+    # What a resumed run finds on the disk takes no more room.
+    to_begin = {number: settings for number, settings in stages.items() if not run.state(number).exists()}
     # The first stage, which starts right after this, reserves room for its features itself.
-    cached = sum(not settings.trained_blocks for settings in stages[1:])
+    cached = sum(not settings.trained_blocks for number, settings in to_begin.items() if number != min(stages))
     needs = {
         # A state for each stage, and one more while it is being written.
-        run.folder: (len(stages) + 1) * STATE_BYTES * weights,
+        run.folder: (len(to_begin) + 1) * STATE_BYTES * weights,
         run.cache: cached * 2 * photos * rows * columns * model.encoder.channels * FEATURE_BYTES,
     }
     for folder, needed in needs.items():
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise CheckpointError(
-                f"{folder} has {free / 2**30:.1f} GB free and the run needs {needed / 2**30:.1f} GB there: "
+                f"{folder} has {free / 2**30:.2f} GB free and the run needs {needed / 2**30:.2f} GB there: "
                 "free space, or name another place with --run or --cache."
             )

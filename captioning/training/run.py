@@ -86,7 +86,7 @@ class TrainingRun:
         # Data sets and scores of the checkpoint to start from are not those of this run.
         self._record.datasets = [dataset.about for dataset in self.datasets]
         self.numbers = stages_to_train(stages, self._record)
-        check_stages([stages[number] for number in self.numbers], self._model, len(self._train.photos), run)
+        check_stages({number: stages[number] for number in self.numbers}, self._model, len(self._train.photos), run)
         # Lightning looks for the devices when a trainer is made.
         self._is_first_process = make_trainer(stages[self.numbers[0]], run).is_global_zero
 
