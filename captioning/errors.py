@@ -24,6 +24,10 @@ class PrefixError(CaptioningError):
     """Words that a caption was asked to begin with, and cannot."""
 
 
+class ExportError(CaptioningError):
+    """A model that ONNX Runtime does not run."""
+
+
 class RectangleError(CaptioningError):
     """A part of a photo that was asked to be hidden, and cannot be."""
 

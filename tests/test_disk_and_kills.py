@@ -1,23 +1,18 @@
 """Disks that are full or read-only, several processes at one place, and `kill -9`: what was complete stays so.
 
-Disks are small file systems in memory, mounted for a test. Processes are forked from one that has imported everything,
-so that most of their time, and most kills, fall on the work itself.
+Disks are small file systems in memory, mounted for a test.
 """
 
 import csv
 import io
 import itertools
-import multiprocessing
 import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +30,7 @@ from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.record import TrainingRecord
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.helpers import make_kaggle, make_photos, refused, tiny_model
+from tests.processes import Child, command
 from tests.test_batch import is_same, read_rows
 from tests.test_features import counted
 from tests.test_training import SIZES
@@ -44,8 +40,6 @@ VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs over the green grass with
 FLAGS = ["--epochs", "2", "--save-every", "0"]
 STAGE_TWO = ["--stage2-epochs", "1", "--stage2-batch-size", "4", "--trained-blocks", "2"]
 pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("one_thread")]
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
 
 
 def fill_cache(folder: Path, photos: list[Path]) -> None:
@@ -58,12 +52,6 @@ def fill_cache(folder: Path, photos: list[Path]) -> None:
 
 def save_tiny(path: Path, seed: int) -> None:
     save_model(path, tiny_model(seed=seed), VOCABULARY, TrainingRecord(seed=seed))
-
-
-def command(run: Callable[[], int], *arguments: object) -> int:
-    """A command's exit code."""
-    sys.argv = ["command", *map(str, arguments)]
-    return run()
 
 
 def caption_photos(folder: Path, checkpoint: Path, output: Path) -> int:
@@ -80,43 +68,6 @@ def train(data: Path, folder: Path, *flags: object, stages: Sequence[int] = (1, 
 
 def train_stage_one(data: Path, folder: Path, *flags: object) -> int:
     return train(data, folder, *flags, stages=(1,))
-
-
-def _child(begun: Connection, log: Path, work: Callable[..., int | None], *arguments: object) -> None:
-    torch.set_num_threads(1)
-    # Without Java on the path METEOR is left out, which takes longer than all the rest.
-    os.environ["PATH"] = "/nowhere"
-    with log.open("w") as file:
-        os.dup2(file.fileno(), sys.stdout.fileno())
-        os.dup2(file.fileno(), sys.stderr.fileno())
-    begun.send(None)
-    sys.exit(work(*arguments))
-
-
-class Child:
-    """A process that does some work and writes what it says to a file; it has begun when this is made."""
-
-    def __init__(self, log: Path, work: Callable[..., int | None], *arguments: object):
-        begun, begins = PROCESSES.Pipe(duplex=False)
-        self.log = log
-        self._process = PROCESSES.Process(target=_child, args=(begins, log, work, *arguments))
-        self._process.start()
-        begun.recv()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.is_alive()
-
-    def end(self) -> tuple[int, str]:
-        """Wait for its end; its exit code, and what it said."""
-        self._process.join()
-        return self._process.exitcode, self.log.read_text()
-
-    def kill(self, seconds: float = 0) -> bool:
-        """Kill it after some time; whether it had not ended before."""
-        self._process.join(seconds)
-        self._process.kill()
-        return self.end()[0] == -signal.SIGKILL
 
 
 @pytest.fixture

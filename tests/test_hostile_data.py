@@ -224,7 +224,7 @@ def test_a_photo_that_vanishes_before_it_is_trained_on_is_reported_by_name(liste
     # Without Java on the path METEOR is left out, which takes longer than all the rest.
     monkeypatch.setenv("PATH", "/nowhere")
     places = {"output": tmp_path / "model.safetensors", "folder": tmp_path / "run", "cache": tmp_path / "cache"}
-    run = RunSettings(data=(tmp_path,), **places, min_frequency=1, quantize=False)
+    run = RunSettings(data=(tmp_path,), **places, min_frequency=1, graphs=False)
     stage = StageSettings(epochs=1, batch_size=4, trained_blocks=blocks)
     training = TrainingRun([listed], TINY, {1: stage}, run)
     with refused(ImageError, ".jpg"):

@@ -16,6 +16,8 @@ from captioning.data.datasets import read_dataset
 from captioning.inference.beam_search import beam_search
 from captioning.model.model import save_model
 from captioning.record import TrainingRecord
+from captioning.training.scores import score_stages
+from captioning.training.settings import RunSettings
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
 from tests.helpers import INT8_CHECKPOINT, TINY, make_kaggle, tiny_model
@@ -72,6 +74,25 @@ def test_without_data_the_graphs_are_in_float32_and_that_is_said(plain, tmp_path
     assert code == 0
     assert read_info(path).graph_precisions == ["float32"]
     assert "name the data sets that it learned from with --data" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["nest_tiny", "shvit_s1"])
+def test_an_encoder_that_onnx_runtime_does_not_run_costs_a_training_its_graphs_alone(data, tmp_path, run_main, encoder):
+    """One that cannot be exported, and one whose graph does what none may do here."""
+    config = replace(TINY, encoder=encoder, image_size=224)
+    path, run = tmp_path / "tiny.safetensors", RunSettings((data,), tmp_path / "out.safetensors", folder=tmp_path)
+    words = Vocabulary([*SPECIAL_TOKENS, *"abcdefgh"])
+    save_model(path, tiny_model(len(words), config=config), words, TrainingRecord())
+    before = path.read_bytes()
+    code, _, error = run_main(command_line.main, "optimize", path)
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"The encoder {encoder} ")
+    assert path.read_bytes() == before
+    score_stages([path], [read_dataset(data)], run)
+    info = read_info(run.output)
+    assert info.graph_precisions == []
+    assert info.training.datasets[0].scores["dev"]
 
 
 def test_integers_change_what_float32_says_of_real_photos_by_little(photos):

@@ -7,11 +7,11 @@ import pickle
 import random
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,11 +38,12 @@ from captioning.training.task import doubly_stochastic_penalty
 from captioning.vocabulary import PAD
 from tests.conftest import ROOT
 from tests.helpers import make_kaggle, make_photos
+from tests.processes import Child, command
 
 pytestmark = pytest.mark.usefixtures("without_java")
 
 SIZES = ["--encoder", "tf_efficientnet_lite0", "--image-size", "64", "--neck-size", "16", "--embedding-size", "16"]
-SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--no-quantize"]
+SIZES += ["--attention-size", "16", "--decoder-size", "16", "--min-frequency", "1", "--no-graphs"]
 OF_STAGE = {
     1: ["--epochs", "2", "--batch-size", "4", "--schedule", "one-cycle"],
     2: ["--stage2-epochs", "2", "--stage2-batch-size", "4", "--trained-blocks", "2", "--smallest-crop", "0.8"],
@@ -79,31 +80,31 @@ def data(tmp_path_factory) -> Path:
 
 
 def train(data: Path, folder: Path, *flags: str) -> list[str]:
-    """The command that trains in a folder of its own, with the features shared."""
+    """The arguments that train in a folder of its own, with the features shared."""
     places = ["--output", folder / "model.safetensors", "--run", folder / "run", "--cache", data / "cache"]
     sizes = [*SIZES]
     if "--word-vectors" in flags:
         # They have their own.
         at = sizes.index("--embedding-size")
         del sizes[at : at + 2]
-    return [sys.executable, "train.py", "--data", *map(str, [data, *places]), *sizes, *flags]
+    return ["--data", *map(str, [data, *places]), *sizes, *flags]
 
 
-def start(command: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(folder: Path, arguments: list[str]) -> Child:
+    """Start `train.py` in a process that writes what it says into a folder."""
+    return Child(folder / "out.txt", partial(command, name="train.py"), train_command.main, *arguments)
 
 
-def run(command: list[str]) -> str:
-    process = start(command)
-    out, error = process.communicate()
-    assert process.returncode == 0, error
+def run(folder: Path, arguments: list[str]) -> str:
+    code, out = start(folder, arguments).end()
+    assert code == 0, out
     return out
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "out.txt").write_text(run(train(data, folder, *STAGES)))
+    run(folder, train(data, folder, *STAGES, "--graphs"))
     return folder
 
 
@@ -148,7 +149,7 @@ def test_means_of_the_last_two_stages_are_candidates(trained, share):
 @pytest.mark.slow
 def test_a_finished_stage_is_trained_for_more_epochs_where_it_alone_is_named(trained, data, tmp_path):
     first = trained / "run" / "stage2.safetensors"
-    run(train(data, tmp_path, *OF_STAGE[2], "--stages", "2", "--seed", "1", "--start", str(first)))
+    run(tmp_path, train(data, tmp_path, *OF_STAGE[2], "--stages", "2", "--seed", "1", "--start", str(first)))
     stages = read_info(tmp_path / "run" / "stage2.safetensors").training.stages
     assert [(stage.stage, stage.seed, len(stage.epochs), stage.finished) for stage in stages] == [
         (1, 0, 2, True),
@@ -176,24 +177,22 @@ def test_only_the_second_stage_changes_the_encoder_and_only_its_last_blocks(trai
 def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained, data, tmp_path):
     each_step = ["--save-every", "0"]
     # The first at the end of an epoch, where alone a state is saved unless more are asked for.
-    for stage, seconds, number, flags in (
-        (1, 0.0, signal.SIGKILL, []),
-        (2, 1.0, signal.SIGINT, each_step),
-        (3, 0.5, signal.SIGKILL, each_step),
-    ):
+    for stage, seconds, flags in ((1, 0.0, []), (2, 1.0, each_step), (3, 0.5, each_step)):
         resume = ["--resume"] if stage > 1 else []
-        process = start(train(data, tmp_path, *STAGES, *flags, *resume))
+        child = start(tmp_path, train(data, tmp_path, *STAGES, *flags, *resume))
         while not (tmp_path / "run" / f"stage{stage}.ckpt").is_file():
-            assert process.poll() is None, process.communicate()
+            assert child.alive, child.end()
             time.sleep(0.01)
         time.sleep(seconds)
-        process.send_signal(number)
-        _, error = process.communicate()
-        if number == signal.SIGINT:
-            assert process.returncode == 130
-            assert error.splitlines()[-1].startswith("Stopped; the progress is saved. To continue: python train.py")
+        if stage == 2:
+            child.interrupt()
+            code, said = child.end()
+            assert code == 130
+            assert said.splitlines()[-1].startswith("Stopped; the progress is saved. To continue: python train.py")
+        else:
+            assert child.kill()
         assert not (tmp_path / "model.safetensors").exists()
-    run(train(data, tmp_path, *STAGES, "--resume"))
+    run(tmp_path, train(data, tmp_path, *STAGES, "--resume"))
     for number in (1, 2, 3):
         states = [
             torch.load(folder / "run" / f"stage{number}.ckpt", weights_only=True) for folder in (trained, tmp_path)
@@ -205,7 +204,8 @@ def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained
         expected, found = ([row | {"seconds": 0} for row in record.stages[-1].epochs] for record in records)
         assert expected == found
     expected, found = (load_file(folder / "model.safetensors") for folder in (trained, tmp_path))
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert found.keys() == {name for name in expected if not name.startswith("graph.")}
+    assert all(torch.equal(expected[name], found[name]) for name in found)
 
 
 @pytest.mark.slow
@@ -218,7 +218,7 @@ def test_a_stage_has_finished_when_its_record_says_so(trained, data, tmp_path):
     model, info = load_model(folder / "stage3.safetensors")
     info.training.stages[-1].finished = False
     save_model(info.path, model, info.vocabulary, info.training)
-    out = run(train(data, tmp_path, *STAGES, "--resume"))
+    out = run(tmp_path, train(data, tmp_path, *STAGES, "--resume"))
     assert re.findall(r"^Stage (\d):", out, re.MULTILINE) == ["3"]
     expected, found = (read_info(place / "stage3.safetensors").training.stages for place in (trained / "run", folder))
     assert [(stage.finished, stage.epochs) for stage in found] == [(True, stage.epochs) for stage in expected]
@@ -271,7 +271,7 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
     config = tmp_path / "stages.toml"
     config.write_text(FILE)
     command = train(data, interrupted, "--config", str(config), "--resume", *flags)
-    code, _, error = run_main(train_command.main, *command[2:])
+    code, _, error = run_main(train_command.main, *command)
     assert code == 2
     assert difference in error
     assert error.endswith(": resume with the same as then, or name another --run.\n")
@@ -281,7 +281,7 @@ def test_a_run_is_resumed_with_all_that_its_states_depend_on(interrupted, data, 
 @pytest.mark.slow
 def test_a_run_that_diverges_is_stopped_before_its_state_is_saved(data, tmp_path, run_main):
     flags = ["--epochs", "2", "--batch-size", "4", "--save-every", "0", "--attention-weight", "1e300"]
-    code, _, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
+    code, _, error = run_main(train_command.main, *train(data, tmp_path, *flags))
     assert code == 2
     assert error.splitlines()[-1].startswith("Stage 1 has diverged at step 1,")
     assert not list((tmp_path / "run").glob("*.ckpt"))
@@ -293,7 +293,7 @@ def test_what_is_not_said_with_flags_is_compared_too_and_an_older_fingerprint_is
 ):
     folder = shutil.copytree(interrupted, tmp_path / "resumed") / "run"
     begun = json.loads((folder / "run.json").read_text())
-    command = train(data, folder.parent, *STAGES, "--resume")[2:]
+    command = train(data, folder.parent, *STAGES, "--resume")
     other = {"torch": "1.0", "lightning": "2.0", "num_nodes": 2, "freeze_embedding": True}
     (folder / "run.json").write_text(json.dumps(begun | other))
     code, _, error = run_main(train_command.main, *command)
@@ -330,7 +330,7 @@ def test_a_state_that_cannot_be_resumed_is_named_with_the_remedy(
     folder = shutil.copytree(interrupted / "run", tmp_path / "run")
     state = folder / "stage3.ckpt"
     state.write_bytes(content(state.read_bytes(), folder))
-    code, _, error = run_main(train_command.main, *train(data, tmp_path, *STAGES, "--resume")[2:])
+    code, _, error = run_main(train_command.main, *train(data, tmp_path, *STAGES, "--resume"))
     assert code == 2
     assert error.splitlines()[-1].startswith(f"{state} {problem}")
     assert error.endswith(": remove it, and stage 3 is trained from its beginning.\n")
@@ -357,7 +357,7 @@ def test_a_state_of_before_the_columns_that_tell_of_a_run_gone_wrong_is_resumed(
     state = folder / "stage3.ckpt"
     state.write_bytes(without_columns(state.read_bytes(), "words", "distinct", "distinct_words", "movement"))
     (folder / "run.json").unlink()
-    run(train(data, tmp_path, *STAGES, "--stage3-epochs", "3", "--resume"))
+    run(tmp_path, train(data, tmp_path, *STAGES, "--stage3-epochs", "3", "--resume"))
     rows = table(folder / "metrics_stage3.csv")
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [bool(row["movement"]) for row in rows] == [False, False, True]
@@ -369,21 +369,21 @@ def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_the_cache(tmp_
     make_photos(tmp_path / "Images", names)
     rows = [f"{name},A dog runs on the grass ." for name in names]
     (tmp_path / "captions.txt").write_text("\n".join(["image,caption", *rows]))
-    process = start([*train(tmp_path, tmp_path), "--image-size", "256"])
+    child = start(tmp_path, [*train(tmp_path, tmp_path), "--image-size", "256"])
 
     def cached() -> list[np.ndarray]:
         return [np.load(done) for done in tmp_path.glob("cache/*/done.npy")]
 
     while not any(done.any() for done in cached()):
-        assert process.poll() is None, process.communicate()
+        assert child.alive, child.end()
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate()
-    assert process.returncode == 130
-    assert "Traceback" not in error
+    child.interrupt()
+    code, said = child.end()
+    assert code == 130
+    assert "Traceback" not in said
     # There is nothing to resume yet: the same command continues with the cache.
-    assert "To continue: python train.py" in error.splitlines()[-1]
-    assert "--resume" not in error
+    assert "To continue: python train.py" in said.splitlines()[-1]
+    assert "--resume" not in said
     [done] = cached()
     assert 0 < done.sum() < len(done)
 
@@ -391,7 +391,7 @@ def test_ctrl_c_while_features_are_cached_stops_at_once_and_keeps_the_cache(tmp_
 @pytest.mark.slow
 def test_a_run_starts_from_a_checkpoint_with_the_stages_it_lacks(trained, data, tmp_path):
     first = trained / "run" / "stage1.safetensors"
-    run(train(data, tmp_path, *OF_ALL, *OF_STAGE[2], "--stages", "1", "2", "--start", str(first)))
+    run(tmp_path, train(data, tmp_path, *OF_ALL, *OF_STAGE[2], "--stages", "1", "2", "--start", str(first)))
     assert not (tmp_path / "run" / "stage1.ckpt").exists()
     expected, found = (load_file(folder / "run" / "stage2.safetensors") for folder in (trained, tmp_path))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -415,7 +415,7 @@ def test_several_data_sets_are_trained_on_together_and_scored_separately(data, t
     (second / "dataset_second.json").write_text(json.dumps({"images": images}))
     command = train(data, tmp_path, "--stages", "1", "3", "--epochs", "1", "--stage3-epochs", "1", "--score-test")
     command[command.index(str(data)) + 1 : command.index(str(data)) + 1] = [str(second)]
-    out = run([*command, "--cache", str(tmp_path / "cache"), "--precision", "bf16-mixed"])
+    out = run(tmp_path, [*command, "--cache", str(tmp_path / "cache"), "--precision", "bf16-mixed"])
     # Train and dev, cached once for both stages.
     assert len(list((tmp_path / "cache").iterdir())) == 2
     assert "1 of 4 train photos of dataset_second left out" in out
@@ -442,7 +442,7 @@ def test_two_processes_share_the_work_and_agree_on_the_scores(data, tmp_path):
     script = tmp_path / "both.py"
     script.write_text(TWO_PROCESSES)
     flags = [*OF_STAGE[1], "--stages", "1", "--devices", "2"]
-    run([sys.executable, str(script), *train(data, tmp_path, *flags)[2:]])
+    subprocess.run([sys.executable, script, *train(data, tmp_path, *flags)], cwd=ROOT, capture_output=True, check=True)
     rows = [json.loads((tmp_path / f"rows{rank}.json").read_text()) for rank in (0, 1)]
     assert rows[0] == rows[1]
     assert [row["epoch"] for row in rows[0]] == [1, 2]
@@ -477,7 +477,7 @@ def test_the_learning_rate_finder_goes_through_small_data_again_and_draws_the_lo
     )
     # Five batches an epoch, of which the settings ask for one.
     flags = ["--find-lr", "1", "--epochs", "1", "--batch-size", "4", "--teacher-forcing", "0.5"]
-    code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
+    code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags))
     assert code == 0, error
     [(rates, losses, suggestion, _)] = drawn
     assert len(rates) == len(losses) > 50
@@ -496,7 +496,7 @@ def test_the_learning_rate_finder_does_without_a_long_dev_split(tmp_path, run_ma
     ]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     flags = ["--find-lr", "1", "--batch-size", "1"]
-    code, out, error = run_main(train_command.main, *train(tmp_path, tmp_path, *flags)[2:])
+    code, out, error = run_main(train_command.main, *train(tmp_path, tmp_path, *flags))
     assert code == 0, error
     assert "Suggested learning rate: " in out
 
@@ -505,7 +505,7 @@ def test_the_learning_rate_finder_does_without_a_long_dev_split(tmp_path, run_ma
 def test_machines_that_would_not_find_each_other_are_refused(data, tmp_path, run_main, monkeypatch):
     for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
-    command = train(data, tmp_path, "--num-nodes", "2")[2:]
+    command = train(data, tmp_path, "--num-nodes", "2")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     code, _, error = run_main(train_command.main, *command)
     assert code == 2
@@ -559,8 +559,8 @@ def test_mistakes_are_refused_before_anything_is_computed(trained, data, tmp_pat
         "a data set twice": [*train(data, tmp_path), "--data", str(data), str(data)],
         "no stage before": train(data, tmp_path, "--find-lr", "2"),
     }
-    for what, command in cases.items():
-        code, _, error = run_main(train_command.main, *command[2:])
+    for what, arguments in cases.items():
+        code, _, error = run_main(train_command.main, *arguments)
         assert code == 2, what
         assert error.endswith(".\n"), what
         assert error.count("\n") == 1, what
@@ -571,7 +571,7 @@ def test_word_vectors_initialise_the_embedding_and_do_not_change_if_frozen(data,
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("dog 0.5 -0.25 1\ngrass 2 4 8\nunheard 1 1 1\n")
     flags = ["--stages", "1", "--epochs", "1", "--word-vectors", str(vectors), "--freeze-embedding"]
-    code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags)[2:])
+    code, out, error = run_main(train_command.main, *train(data, tmp_path, *flags))
     assert code == 0, error
     assert "Word vectors: 2 of " in out
     model, info = load_model(tmp_path / "run" / "stage1.safetensors")

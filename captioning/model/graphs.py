@@ -16,6 +16,7 @@ from torch import nn
 from torch.export import Dim
 
 from captioning.checkpoint import WEIGHTS_PLACE
+from captioning.errors import ExportError
 from captioning.graph_check.model import ENCODER_INPUTS, ENCODER_OUTPUTS, STEP_INPUTS, STEP_OUTPUTS
 from captioning.model.decoder import AttendedState, Memory, State, speakable_log_probabilities
 from captioning.model.model import CaptioningModel
@@ -98,7 +99,7 @@ def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
     """The graphs `encoder` and `step` of a model in evaluation mode, with its weights under their names in the model.
 
     Raises:
-        torch.onnx.errors.OnnxExporterError: the backbone does something that ONNX has no word for.
+        ExportError: the encoder does something that ONNX has no word for.
     """
     encoder, step = EncoderGraph(model).eval(), StepGraph(model).eval()
     size = model.config.image_size
@@ -117,10 +118,13 @@ def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
         (torch.tensor([2]), None),
     )
     examples, shapes = zip(*inputs, strict=True)
-    return {
-        "encoder": _export(encoder, (pixels,), ENCODER_INPUTS, ENCODER_OUTPUTS, None),
-        "step": _export(step, examples, STEP_INPUTS, STEP_OUTPUTS, shapes),
-    }
+    try:
+        return {
+            "encoder": _export(encoder, (pixels,), ENCODER_INPUTS, ENCODER_OUTPUTS, None),
+            "step": _export(step, examples, STEP_INPUTS, STEP_OUTPUTS, shapes),
+        }
+    except torch.onnx.OnnxExporterError:
+        raise ExportError(f"The encoder {model.config.encoder} cannot be exported as an ONNX graph.") from None
 
 
 def split_weights(
@@ -158,10 +162,6 @@ def split_weights(
         tensor.CopyFrom(numpy_helper.from_array(array, name) if inline else _without_numbers(tensor, names[name]))
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
-    domains = {node.domain for node in graph.node}
-    versions = [version for version in model.opset_import if version.domain in domains]
-    structure.ClearField("opset_import")
-    structure.opset_import.extend(versions)
     return structure.SerializeToString(), weights
 
 

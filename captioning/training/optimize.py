@@ -14,10 +14,11 @@ import numpy as np
 import onnx
 from tqdm import tqdm
 
-from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name
+from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name, read_info
 from captioning.data.datasets import CaptionDataset, Example
-from captioning.errors import CaptioningError
+from captioning.errors import CaptioningError, ExportError
 from captioning.evaluation.evaluate import WidthScore, evaluate
+from captioning.graph_check import check_model_graphs
 from captioning.images import open_image, to_pixels
 from captioning.inference.beam_search import beam_search
 from captioning.inference.captioner import Captioner
@@ -26,7 +27,7 @@ from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import ONNX_RUNTIME, Runtime
 from captioning.inference.trace import Hypothesis
 from captioning.model.graphs import export_graphs, split_weights
-from captioning.model.model import CaptioningModel
+from captioning.model.model import CaptioningModel, save_model
 from captioning.training.quantization import EncoderQuantizer, quantize_step
 
 Graphs = dict[str, onnx.ModelProto]
@@ -75,6 +76,7 @@ def make_graphs(
             one of them, the graphs are in float32 alone.
 
     Raises:
+        ExportError: the encoder cannot be exported, or its graph does what none may do here.
         CaptioningError: this process has sessions that share a pool, beside which quantization can open none.
         ImageError: a photo cannot be read.
     """
@@ -82,6 +84,7 @@ def make_graphs(
         raise CaptioningError("Graphs are quantized in a process that has captioned nothing yet: start another.")
     graphs = export_graphs(model)
     variants = {"float32": graphs}
+    _check(model, info, _as_tensors(model, variants))
     if datasets:
         quantized = _quantize(graphs, info, datasets)
         comparisons = [_compare(graphs, quantized, info, dataset) for dataset in datasets]
@@ -90,6 +93,24 @@ def make_graphs(
         if all(comparison.passes for comparison in comparisons):
             variants["int8"] = quantized
     return _as_tensors(model, variants)
+
+
+def _check(model: CaptioningModel, info: CheckpointInfo, graphs: Mapping[str, np.ndarray]) -> None:
+    """Refuse graphs in float32 that would be refused when a checkpoint with them is loaded.
+
+    Raises:
+        ExportError: they would be.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_model(path, model, info.vocabulary, info.training, graphs)
+        structures = {graph: graphs[graph_name("float32", graph)].tobytes() for graph in GRAPHS}
+        try:
+            check_model_graphs(read_info(path), **structures)
+        except ValueError as error:
+            raise ExportError(
+                f"The encoder {info.config.encoder} does not run on ONNX Runtime here: {error}."
+            ) from None
 
 
 def _as_tensors(model: CaptioningModel, variants: Mapping[str, Graphs]) -> dict[str, np.ndarray]:

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from captioning.checkpoint import CheckpointInfo
 from captioning.data.datasets import CaptionDataset
+from captioning.errors import ExportError
 from captioning.evaluation.evaluate import evaluate, flat, score_table
 from captioning.evaluation.metrics import geometric_mean
 from captioning.inference.captioner import Captioner
 from captioning.inference.options import SearchOptions
-from captioning.model.model import load_model, save_model
+from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.record import DataSetRecord, Score
 from captioning.training.callbacks import write_table
 from captioning.training.optimize import make_graphs
@@ -28,7 +32,7 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
     the last two stages' weights are candidates too: the later one started from the earlier, and between the two lie
     weights that have something of both (Wortsman et al., 2022, *Robust fine-tuning of zero-shot models*). The means
     (`mean….safetensors`), a table (`beam_scores.csv`) and plots (`beam_scores_….png`) go into the run's folder. The
-    output has graphs, and its scores are theirs.
+    output has graphs where the run asks for them and the encoder can be exported, and its scores are theirs.
 
     Args:
         stages: a checkpoint for each, and the one that they started from if there was one.
@@ -43,7 +47,7 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
     on_dev = {path: [_score(path, dataset, "dev") for dataset in datasets] for path in stages}
     best = max(stages, key=lambda path: _mean_score(on_dev[path]))
     model, info = load_model(best)
-    graphs = make_graphs(model, info, datasets if run.quantize else ())
+    graphs = _make_graphs(model, info, datasets, run)
     # The graphs are scored, in the precision in which they will run.
     shipped = run.folder / "shipped.safetensors"
     save_model(shipped, model, info.vocabulary, info.training, graphs)
@@ -67,6 +71,7 @@ def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, 
 
     Raises:
         CheckpointError: the file is not sound, or cannot be written.
+        ExportError: its encoder has no graph that ONNX Runtime runs.
         ImageError: a photo cannot be read.
     """
     model, info = load_model(path)
@@ -75,6 +80,19 @@ def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, 
     if datasets:
         info.training.datasets = [_describe(path, dataset, score_test=score_test) for dataset in datasets]
         save_model(path, model, info.vocabulary, info.training, graphs)
+
+
+def _make_graphs(
+    model: CaptioningModel, info: CheckpointInfo, datasets: Sequence[CaptionDataset], run: RunSettings
+) -> dict[str, np.ndarray]:
+    """The graphs that a run's checkpoint gets; none where the encoder has none, for it was trained all the same."""
+    if not run.graphs:
+        return {}
+    try:
+        return make_graphs(model, info, datasets if run.quantize else ())
+    except ExportError as error:
+        print(f"{error} The checkpoint is written without graphs: it needs PyTorch.", flush=True)
+        return {}
 
 
 def _describe(path: Path, dataset: CaptionDataset, *, score_test: bool) -> DataSetRecord:

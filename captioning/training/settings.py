@@ -124,6 +124,7 @@ class RunSettings:
     find_lr: int | None = setting(
         None, "search a learning rate for this stage, and train nothing", choices=tuple(STAGES)[:2]
     )
+    graphs: bool = setting(True, "write the graphs with which the checkpoint runs without PyTorch")
     quantize: bool = setting(True, "write int8 graphs too, where the captions stay as good")
     score_test: bool = setting(False, "score the result on the test splits too")
     devices: int = setting(1, "processes on each machine, each with a GPU or on the CPU", least=1)

@@ -37,6 +37,8 @@ def _unused_of_run(settings: TrainingSettings, start: CheckpointInfo | None) -> 
         yield words | ({"word_vectors"} if run.word_vectors else set()), f"the words are those of {run.start}"
     elif run.word_vectors:
         yield {"model.embedding_size"}, f"the words' vectors are those of {run.word_vectors}"
+    if not run.graphs:
+        yield {"quantize"}, "--no-graphs leaves out graphs"
     if run.find_lr:
         wanted = {name for name in ("resume", "score_test") if getattr(run, name)}
         yield wanted, "--find-lr trains nothing"
