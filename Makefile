@@ -3,7 +3,7 @@
 # make test-quick  runs the tests of the code itself, in under two minutes on two cores: none that are marked slow, hostile
 #             (they attack files and kill processes) or browser
 # make lint   checks style, formatting and types
-# make test-app  sets up .venv-app with requirements-app.txt alone and runs the tests of what needs no PyTorch
+# make test-app  installs the package as a wheel into a fresh .venv-app, which has no PyTorch, and runs the tests of what needs none
 #
 # The app runs without PyTorch where there is no NVIDIA GPU; make app GPU=1 installs it all the same.
 
@@ -25,7 +25,9 @@ test-quick: $(DEV)
 	$(VENV)/bin/python -m pytest -m "not slow and not hostile and not browser" --numprocesses auto --dist loadfile
 
 test-app:
-	$(MAKE) VENV=.venv-app .venv-app/requirements-app.stamp .venv-app/requirements-test.stamp
+	rm -rf .venv-app build
+	$(PYTHON) -m venv .venv-app
+	.venv-app/bin/pip install --quiet --no-compile '.[app]' --requirement requirements-test.txt
 	CAPTIONING_WITHOUT_TORCH=1 .venv-app/bin/python -m pytest tests/test_without_torch.py tests/test_main_way.py
 
 lint: $(DEV)

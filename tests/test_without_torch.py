@@ -1,6 +1,7 @@
 """The command line and the page without PyTorch: nothing of it is imported, and nothing of it need be installed.
 
-`.ci/run` runs this file and `test_main_way.py` again in an environment that has `requirements-app.txt` alone.
+`make test-app` runs this file and `test_main_way.py` again in an environment that has the package's wheel and what that
+needs, and no PyTorch.
 """
 
 import csv
@@ -8,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +32,10 @@ for view in ("step", "search", "compare", "model"):
     assert not app.error, app.error
     assert app.session_state["view"] == view
 """
+
+FRESH = pytest.mark.skipif(
+    "CAPTIONING_WITHOUT_TORCH" not in os.environ, reason="make test-app runs it, in an environment of its own"
+)
 
 
 def run(script: str, *arguments: object, besides: str = "[]") -> str:
@@ -54,9 +60,20 @@ def data(photos, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.skipif("CAPTIONING_WITHOUT_TORCH" not in os.environ, reason="PyTorch is meant to be installed here")
+@FRESH
 def test_nothing_of_pytorch_is_installed():
     assert [name for name in HEAVY if find_spec(name)] == []
+
+
+@FRESH
+def test_the_installed_wheel_captions_from_any_folder(captioner, photos, tmp_path):
+    photo, command = photos / "pizza.jpg", Path(sys.executable).with_name("captioning")
+    ran = subprocess.run([command, "caption", photo], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == captioner(photo).text
+    site = Path(sysconfig.get_path("purelib"), "captioning", "checkpoints")
+    helped = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert str(site) in "".join(helped.stdout.split())
+    subprocess.run([sys.executable, "-m", "pip", "check"], check=True)
 
 
 def test_a_photo_is_captioned(captioner, photos):
