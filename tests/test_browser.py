@@ -21,11 +21,12 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from captioning import SearchOptions, open_image
+from captioning import DEFAULT_CHECKPOINT, SearchOptions, open_image
 from captioning.page.gallery import sample_photos
 from captioning.visualize.export import Scene
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
+from captioning.vocabulary import SPECIAL_TOKENS
 from tests.browser import (
     CHROMIUM,
     PATIENCE,
@@ -36,11 +37,13 @@ from tests.browser import (
     look_as,
     open_player,
     picture,
+    running_app,
     take,
     upload,
     wait_for_picture,
     words,
 )
+from tests.helpers import forge
 
 RESIDENT_LIMIT = 1.5 * 1024**3
 SIZES = [(1366, 768), (1440, 900), (1920, 1080), (390, 844)]
@@ -1025,3 +1028,22 @@ def test_a_caption_that_is_written_from_right_to_left_reads_so(browser, captione
             first, second = (page.locator(".sentence .word").nth(at).bounding_box() for at in range(2))
             assert first["y"] == second["y"]
             assert (first["x"] < second["x"]) == first_is_left
+
+
+def test_a_model_of_a_script_from_right_to_left_is_shown_so_in_the_app(browser, captioner, tmp_path):
+    """The default checkpoint with each letter of its words as an Arabic one."""
+    arabic = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ابتثجحخدذرزسشصضطظعغفقكلمنه")
+    known = captioner.info.vocabulary.words
+    said = [*SPECIAL_TOKENS, *(word.translate(arabic) for word in known[len(SPECIAL_TOKENS) :])]
+    path = tmp_path / "checkpoints" / DEFAULT_CHECKPOINT.name
+    path.parent.mkdir()
+    forge(DEFAULT_CHECKPOINT, path, metadata={"vocabulary": json.dumps(said)})
+    with (
+        running_app(tmp_path / "log.txt", environment={"CAPTIONING_CHECKPOINTS": str(path.parent)}) as server,
+        browser.new_page(viewport={"width": 1440, "height": 900}) as page,
+    ):
+        open_player(page, f"{server.url}/?photo=Cat")
+        assert words(page)[0] == captioner(sample_photos()["Cat"]).steps[0].word.translate(arabic)
+        first, second = (page.locator(".sentence .word").nth(at).bounding_box() for at in range(2))
+        assert first["y"] == second["y"]
+        assert first["x"] > second["x"]

@@ -16,6 +16,7 @@ import captioning
 from captioning import SearchOptions
 from captioning.__main__ import main
 from tests.conftest import ROOT
+from tests.helpers import make_photos
 
 
 @pytest.fixture
@@ -124,6 +125,16 @@ def test_evaluate_scores_every_width_and_writes_results(command, small_flickr8k,
     rows = json.loads(results.read_text())
     assert len(rows) == 12
     assert all(set(row) == {"image_id", "caption"} for row in rows)
+
+
+def test_evaluate_reads_a_file_as_it_reads_the_folder(command, tmp_path, monkeypatch):
+    # Without Java on the path METEOR is left out, which takes longer than all the rest.
+    monkeypatch.setenv("PATH", "/nowhere")
+    make_photos(tmp_path, ["a.png", "b.png"])
+    (tmp_path / "mine.csv").write_text("photo,caption,split\na.png,a dog,dev\nb.png,a cat,dev\n")
+    for named in (tmp_path, tmp_path / "mine.csv"):
+        code, out, _ = command("evaluate", "--data", named, "--beam-size", 1, "--json")
+        assert (code, json.loads(out)["photos"]) == (0, 2)
 
 
 @pytest.fixture

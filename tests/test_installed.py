@@ -1,6 +1,7 @@
 """The package as it is installed from a wheel, in a folder that has nothing of the checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from playwright.sync_api import expect
 
 import captioning
 from captioning.__main__ import main
+from captioning.data.datasets import read_dataset
 from captioning.images import MAX_BYTES
 from tests.browser import (
     CHROMIUM,
@@ -29,6 +31,7 @@ from tests.browser import (
     upload_of_size,
     words,
 )
+from tests.helpers import make_kaggle
 
 pytestmark = pytest.mark.slow
 # Without the folder that a command is started in on the path.
@@ -117,7 +120,9 @@ def test_it_says_where_its_checkpoints_are(site, tmp_path, photos):
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_its_app_keeps_the_settings_of_the_checkouts(site, tmp_path, browser, photos):
     log, command = tmp_path / "log.txt", (*PYTHON, "captioning", "app")
-    with running_app(log, root=tmp_path, command=command, environment={"PYTHONPATH": str(site)}) as server:
+    folders = [make_kaggle(tmp_path / name) for name in ("one", "two")]
+    how = {"root": tmp_path, "command": command, "environment": {"PYTHONPATH": str(site)}}
+    with running_app(log, "--data", *folders, **how) as server:
         foreign = {"Host": "example.org:8501", "Origin": "http://example.org:8501"}
         assert answer(server, "GET", "/_stcore/stream", **UPGRADE, Origin=server.url)[0] == 101
         assert answer(server, "GET", "/_stcore/stream", **UPGRADE, **foreign)[0] == 403
@@ -127,4 +132,8 @@ def test_its_app_keeps_the_settings_of_the_checkouts(site, tmp_path, browser, ph
             assert words(page)[-1] == "end"
             assert upload_of_size(page, photos / "coffee.jpg", MAX_BYTES + 2**20) == 413
             expect(page.locator(".picture canvas")).to_be_visible()
+            # A photo of the second data set.
+            photo = f"{read_dataset(folders[1]).split('dev')[0].photo.name} (two)"
+            open_player(page, f"{server.url}/?split=dev&photo={photo}")
+            expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile(f"^{re.escape(photo)}"))
     assert "Traceback" not in log.read_text()

@@ -1,6 +1,7 @@
 """Encoder, attention and decoder: what holds for any weights, and what the reference's sizes are."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -293,12 +294,18 @@ def test_packaged_weights_are_imagenets(photos, name):
     assert scores.argmax(dim=1).tolist() == [285, 967]
 
 
-def test_weights_of_a_hub_that_cannot_be_reached_are_refused_at_the_first_try(tmp_path):
+@pytest.mark.parametrize("silent", [False, True])
+def test_weights_of_a_hub_that_cannot_be_reached_are_refused_at_the_first_try(tmp_path, silent):
+    """Where nobody listens, and where a connection is taken and nothing said, as on many a closed network."""
     script = "from captioning.model.encoder import ImageEncoder; ImageEncoder('resnet18', 64, pretrained=True)"
-    # Nobody listens there.
-    offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", script]
-    run = subprocess.run(command, cwd=ROOT, env=os.environ | offline, capture_output=True, text=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not silent:
+            server.close()
+        offline = {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(tmp_path)}
+        run = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env=os.environ | offline, capture_output=True, text=True
+        )
     said = run.stdout + run.stderr
     assert "CheckpointError: The ImageNet weights of resnet18 cannot be loaded (ConnectionError): connect to" in said
     # The hub's library says so of every further try.
