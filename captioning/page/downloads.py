@@ -9,14 +9,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import streamlit as st
-from streamlit.components.v2 import component
 
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
+from captioning.page.events import run_script
 from captioning.page.library import Photo
 from captioning.visualize.export import Scene, file_name
 from captioning.visualize.formats import FORMATS
@@ -24,7 +23,6 @@ from captioning.visualize.player.data import CaptionPane
 
 # The browser has what a run of the page sent, if no other run has begun for so long.
 SECONDS_TO_ARRIVE = 5
-SCRIPT = Path(__file__).parent / "downloads.js"
 
 
 @dataclass
@@ -90,14 +88,12 @@ def send_downloads() -> None:
     """
     requested = st.session_state.requested
     if requested:
-        script = SCRIPT.read_text(encoding="utf-8")
-        mount = component("captioning_downloads", html="<span></span>", js=script)
         try:
             messages = [file.message for file in requested]
         except CaptioningError:
             # Asked for again, it would be refused again.
             st.session_state.requested = []
             raise
-        mount(key="downloads", data=messages)
+        run_script("downloads", messages)
     for file in requested:
         file.sent = time.monotonic()

@@ -2,10 +2,13 @@
 
 /*
  * A file that is dropped or pasted anywhere on the page is handed to Streamlit's uploader as if it had been chosen there,
- * so that its limits hold.
+ * so that its limits hold. A file that the page has read is taken out of the uploader, so that the server forgets it.
  */
 
+const FILE = ".st-key-upload [data-testid='stFileChip']";
 let waiting = null;
+// The last file that the page has read.
+let known = null;
 
 /** Hand the file over; false while the uploader is not on the page. */
 function handOver() {
@@ -53,4 +56,10 @@ window.addEventListener("drop", (event) => {
 });
 window.addEventListener("paste", (event) => accept(event, event.clipboardData.files));
 
-export default function () {}
+/** Take the file out of the uploader that the page has read; another one may be in it by now. */
+export default function ({ data: [read, name] }) {
+  if (read === known) return;
+  known = read;
+  const file = [...document.querySelectorAll(FILE)].find((each) => each.ariaLabel.startsWith(`${name}, `));
+  file?.querySelector("[data-testid='stFileChipDeleteBtn'] button").click();
+}

@@ -15,8 +15,10 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.components.v2 import component
 
+from captioning.visualize.screen import source
+
 KEY = "events"
-SCRIPT = Path(__file__).parent / "events.js"
+FOLDER = Path(__file__).parent
 
 
 @dataclass
@@ -83,8 +85,13 @@ def choose(name: str, value: object) -> None:
 def show_channel() -> None:
     """Have the browser send events; those that are applied it drops."""
     channel = st.session_state.channel
-    mount = component("captioning_events", html="<span></span>", js=SCRIPT.read_text(encoding="utf-8"))
-    mount(key=KEY, data=[channel.session, channel.applied], on_events_change=lambda: None)
+    run_script(KEY, [channel.session, channel.applied], on_events_change=lambda: None)
+
+
+def run_script(name: str, data: list | None = None, **listeners: Any) -> None:
+    """Run `NAME.js`, which stands beside this file, in the browser: a component with nothing to see."""
+    script = source("report.js") + (FOLDER / f"{name}.js").read_text(encoding="utf-8")
+    component(f"captioning_{name}", html="<span></span>", js=script)(key=name, data=data, **listeners)
 
 
 def forget_choices() -> None:

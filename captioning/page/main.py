@@ -52,13 +52,13 @@ def show_page() -> None:
         open_address(library)
         apply_events(library)
         show_channel()
-        accept_drops()
         with st.sidebar:
             photo = choose_photo(library)
             choose_beam_width()
             checkpoint = choose_checkpoint()
             if arguments.site:
                 offer_site(arguments.site)
+        accept_drops()
         close_on_phones(photo)
         view = choose_view(library)
         if st.session_state.notice:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
-from streamlit.components.v2 import component
 
 from captioning.checkpoint import checkpoint_fingerprint, read_info
 from captioning.data.datasets import Example
@@ -15,7 +14,7 @@ from captioning.inference.options import BEAM_SIZES
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
-from captioning.page.events import choose
+from captioning.page.events import choose, run_script
 from captioning.page.gallery import sample_credit
 from captioning.page.library import MAX_THUMBNAILS, Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.summaries import ORDERS, Summaries, ordered, search
@@ -23,7 +22,6 @@ from captioning.page.text import BLEU, as_markdown, show_error
 from captioning.page.uploads import provide_photo
 from captioning.visualize.screen import thumbnail, to_url
 
-SCRIPT = Path(__file__).parent / "sidebar.js"
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
 CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
 
@@ -122,8 +120,7 @@ def choose_any(event: dict) -> None:
 
 def close_on_phones(photo: Photo | None) -> None:
     """Have the sidebar close on a phone when this is another photo."""
-    mount = component("captioning_sidebar", html="<span></span>", js=SCRIPT.read_text(encoding="utf-8"))
-    mount(key="sidebar", data=[photo.key if photo else ""])
+    run_script("sidebar", [photo.key if photo else ""])
 
 
 def choose_beam_width() -> None:

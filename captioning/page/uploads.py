@@ -1,26 +1,19 @@
 """Photos of somebody's own: uploaded, dropped or pasted anywhere on the page, or taken with the camera."""
 
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import streamlit as st
-from streamlit.components.v2 import component
 
 from captioning.page.cache import load_photo
-from captioning.page.events import choose
+from captioning.page.events import choose, run_script
 from captioning.page.library import Photo
-from captioning.visualize.screen import source as code
 
-SCRIPT = Path(__file__).parent / "drops.js"
 CAMERA_NEEDS = "Browsers let a page use the camera over HTTPS or on localhost only. A photo can be uploaded over any."
 
 
 def accept_drops() -> None:
-    """Have the browser hand dropped and pasted files to the uploader."""
-    mount = component(
-        "captioning_drops", html="<span></span>", js=code("report.js") + SCRIPT.read_text(encoding="utf-8")
-    )
-    mount(key="drops")
+    """Have the browser hand dropped and pasted files to the uploader, and take out of it what was read."""
+    run_script("drops", st.session_state.get("read", ["", ""]))
 
 
 def offer_upload(event: dict) -> None:
@@ -31,6 +24,9 @@ def offer_upload(event: dict) -> None:
 def provide_photo(source: str) -> Photo | None:
     """An upload, or a photo from the camera; the last one is kept while other photos are looked at."""
     if source == "Upload":
+        if st.session_state.get("upload") is None:
+            # Streamlit keeps the file that was there a run before, until a run begins.
+            st.session_state.pop("upload", None)
         # Files of any kind, so that the message for what is no photo is the project's and not Streamlit's.
         file = st.file_uploader("Your photo, also dropped or pasted", key="upload", help="It stays in memory.")
     else:
@@ -41,6 +37,7 @@ def provide_photo(source: str) -> Photo | None:
     own = st.session_state.setdefault("own", {})
     if file:
         own[source] = load_photo(file.name, file.getvalue())
+        st.session_state.read = [file.file_id, file.name]
     return own.get(source)
 
 
