@@ -26,6 +26,8 @@ def command(run: Callable[[], int], *arguments: object, name: str = "command") -
 
 def _child(begun: Connection, log: Path, work: Callable[..., int | None], *arguments: object) -> None:
     torch.set_num_threads(1)
+    # Tests that were started in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Without Java on the path METEOR is left out, which takes longer than all the rest.
     os.environ["PATH"] = "/nowhere"
     with log.open("w") as file:

@@ -409,7 +409,7 @@ def test_playing_and_stepping_ask_the_server_for_nothing(page):
 def test_the_address_follows_the_word_and_a_reload_restores_the_view(page):
     for _ in range(3):
         press(page, "ArrowRight")
-    assert page.url.endswith("#word=4")
+    expect(page).to_have_url(re.compile("#word=4$"))
     look_as(page, "Spotlight")
     expect(page).to_have_url(re.compile("look=spotlight.*#word=4$"))
     before = picture(page)

@@ -81,7 +81,8 @@ def test_without_data_the_graphs_are_in_float32_and_that_is_said(plain, tmp_path
 def test_an_encoder_that_onnx_runtime_does_not_run_costs_a_training_its_graphs_alone(data, tmp_path, run_main, encoder):
     """One that cannot be exported, and one whose graph does what none may do here."""
     config = replace(TINY, encoder=encoder, image_size=224)
-    path, run = tmp_path / "tiny.safetensors", RunSettings((data,), tmp_path / "out.safetensors", folder=tmp_path)
+    path = tmp_path / "tiny.safetensors"
+    run = RunSettings((data,), tmp_path / "out.safetensors", tmp_path, quantize=False)
     words = Vocabulary([*SPECIAL_TOKENS, *"abcdefgh"])
     save_model(path, tiny_model(len(words), config=config), words, TrainingRecord())
     before = path.read_bytes()

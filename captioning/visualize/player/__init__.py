@@ -6,7 +6,7 @@ from captioning.visualize.screen import source
 def script() -> str:
     """The player's JavaScript."""
     names = (
-        "keys", "resize", "overlay", "thought", "occlusion", "presenting", "touching", "hiding", "voice", "copying",
-        "player",
+        "elements", "keys", "resize", "overlay", "looks", "thought", "occlusion", "presenting", "touching", "hiding",
+        "voice", "copying", "playing", "pane", "player",
     )  # fmt: skip
     return "".join(source(f"player/{name}.js") for name in names)

@@ -22,41 +22,36 @@
  *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
  * `data` is the id of the player data.
  *
- * keys.js says which keys it is stepped with, overlay.js draws the attention with resize.js, thought.js shows the
- * likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what looked at
- * a place and hiding.js hides one, voice.js says the words and copying.js copies them; all are read before this file.
+ * pane.js makes what is shown of one caption, looks.js has the controls of how attention is drawn, playing.js goes from
+ * word to word. keys.js says which keys it is stepped with, overlay.js draws the attention with resize.js, thought.js
+ * shows the likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what
+ * looked at a place and hiding.js hides one, voice.js says the words and copying.js copies them; all are read before
+ * this file.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
 
-const STRIP_HEIGHT = 72;
-
 function createPlayer(root, hooks = {}) {
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const player = root.querySelector(".player");
-  const view = { look: null, opacity: null, colors: null, plain: false };
   let data = null;
   let panes = [];
   let word = -1;
   // How many words have been said: they appear one by one, but for screen readers, which have them all.
   let said = 0;
-  let timer = null;
 
   function show(next, start = {}) {
     // What was asked to be hidden, and was refused.
     player.querySelector(".hidden-part")?.remove();
     if (data && data.id === next.id) return;
-    stop();
+    playing.stop();
     if (data?.photo.url !== next.photo.url) said = 0;
     data = next;
-    view.look ??= data.looks.find(([look]) => look === start.look)?.[0] ?? data.look;
-    view.opacity ??= data.opacity;
-    if (!data.color_maps[view.colors]) view.colors = Object.keys(data.color_maps)[0];
     const count = Math.max(...data.captions.map((caption) => caption.steps.length));
     part("word").max = count;
     part("word").min = nearest(-1) + 1;
     word = nearest((start.word ?? 0) - 1);
-    offerViews();
+    looks.offer(data, start.look);
     hiding.leave();
     touching.leave();
     const hadFocus = Boolean(focusedIn(root)?.closest("[data-made]"));
@@ -85,7 +80,7 @@ function createPlayer(root, hooks = {}) {
     player.classList.toggle("stacked", stacked);
     player.classList.toggle("pair", data.captions.length > 1 && !stacked);
     player.style.setProperty("--ratio", data.photo.width / data.photo.height);
-    panes = data.captions.map((caption, index) => buildPane(caption, index));
+    panes = data.captions.map((caption, index) => createPane(caption, index, data.photo, chosen));
     const controls = part("controls");
     for (const pane of panes) controls.before(pane.heading, pane.figure, pane.sentence);
     for (const pane of panes) {
@@ -95,9 +90,27 @@ function createPlayer(root, hooks = {}) {
     for (const pane of panes) player.append(pane.strip);
     bringForward(panes.at(-1));
     for (const pane of panes) {
+      pane.figure.onpointermove = pane.figure.onpointerdown = (event) => reach(event, pane.canvas);
+      pane.figure.onpointerleave = () => touching.leave() || panes.forEach(letGo);
+      pane.strip.onscroll = () => fadeStrip(pane);
+      touching.offer(pane);
+      if (data.what_if) hiding.offer(pane);
       sizes.observe(pane.canvas);
-      pane.strip.onscroll = () => fade(pane);
     }
+  }
+
+  const chosen = {
+    word(pane, at) {
+      bringForward(pane);
+      moveTo(at);
+    },
+    step: (at) => moveTo(at),
+  };
+
+  /** Say which words looked at the place of the photo that is pointed at. */
+  function reach(event, canvas) {
+    const cell = cellAt(event, canvas, data.grid);
+    for (const pane of panes) touch(pane, cell, data.grid);
   }
 
   /** Show the photo of a caption where captions share one. */
@@ -107,129 +120,20 @@ function createPlayer(root, hooks = {}) {
     }
   }
 
-  function buildPane(caption, index) {
-    const made = (tag, name) => {
-      const element = make(tag, name);
-      element.dataset.made = "";
-      element.style.setProperty("--column", index + 1);
-      return element;
-    };
-    const heading = made("div", "heading");
-    heading.append(make("h3", "", caption.heading), make("p", "score", caption.note));
-    const figure = made("figure", "picture");
-    const canvas = make("canvas");
-    canvas.setAttribute("role", "img");
-    const scale = make("p", "scale");
-    figure.append(canvas, scale);
-    const reach = (event) => {
-      const cell = cellAt(event, canvas, data.grid);
-      for (const pane of panes) touch(pane, cell, data.grid);
-    };
-    figure.onpointermove = figure.onpointerdown = reach;
-    figure.onpointerleave = () => touching.leave() || panes.forEach(letGo);
-    const sentence = made("p", "sentence");
-    // From right to left where its words are written so.
-    sentence.dir = "auto";
-    sentence.setAttribute("aria-label", caption.text);
-    const words = caption.steps.map((step, at) => {
-      const button = make("button", step.end ? "word end" : "word", step.label);
-      button.type = "button";
-      button.title = `${step.label}: ${percent(step.probability)}${step.changed ? ", another word than before" : ""}`;
-      button.classList.toggle("changed", step.changed);
-      button.style.setProperty("--probability", step.probability);
-      if (step.forced) button.classList.add("forced");
-      button.onclick = () => {
-        bringForward(pane);
-        moveTo(at);
-      };
-      sentence.append(button, " ");
-      return button;
-    });
-    const thought = made("div", "thought");
-    thought.append(make("div"));
-    if (caption.sureness !== null) {
-      const sureOf = caption.steps.filter((step) => !step.end).map((step) => step.probability);
-      const toWeakest = () => moveTo(sureOf.indexOf(Math.min(...sureOf)));
-      const sure = make("button", "sure", describeSureness(caption.sureness));
-      Object.assign(sure, { type: "button", title: "To its least likely word", onclick: toWeakest });
-      thought.append(sure);
-    }
-    const strip = made("div", "strip");
-    strip.setAttribute("role", "group");
-    strip.setAttribute("aria-label", "All words with their attention");
-    const frames = caption.steps.map((step, at) => {
-      const button = make("button", "frame");
-      button.type = "button";
-      const small = make("canvas");
-      small.height = STRIP_HEIGHT * 2;
-      small.width = Math.round((small.height * data.photo.width) / data.photo.height);
-      small.setAttribute("aria-hidden", "true");
-      button.append(small, make("span", "", step.label));
-      button.onclick = () => moveTo(at);
-      strip.append(button);
-      return button;
-    });
-    const pane = { caption, heading, figure, canvas, scale, sentence, words, thought, strip, frames, photo: null };
-    touching.offer(pane);
-    if (data.what_if) hiding.offer(pane);
-    return pane;
-  }
-
-  /** Draw attention another way, if there is one of this name. */
-  function lookAs(look) {
-    if (!data.looks.some(([name]) => name === look)) return;
-    view.look = look;
-    for (const input of part("looks").querySelectorAll("input")) input.checked = input.value === look;
-    draw();
-    mark();
-    findOut();
-  }
-
   /** Ask what mattered where the look is that and it is not known. */
   function findOut() {
-    explainOcclusion(part("note"), view.look, data.captions);
-    if (lacksOcclusion(view.look, data.captions)) hooks.probed?.(data.id);
+    explainOcclusion(part("note"), looks.view.look, data.captions);
+    if (lacksOcclusion(looks.view.look, data.captions)) hooks.probed?.(data.id);
   }
 
-  /** Somebody chose a look. */
-  function choose(look) {
-    lookAs(look);
-    hooks.looked?.(look);
-  }
-
-  /** Show the photo alone, or the attention over it again. */
-  function togglePlain() {
-    view.plain = !view.plain;
-    draw();
-  }
-
-  /** Choose the look that stands so many places after the current one. */
-  function chooseNext(by) {
-    const names = data.looks.map(([name]) => name);
-    choose(names[(names.indexOf(view.look) + by + names.length) % names.length]);
-  }
-
-  function offerViews() {
-    part("looks").replaceChildren(
-      ...data.looks.map(([look, name]) => {
-        const label = make("label");
-        const input = make("input");
-        Object.assign(input, { type: "radio", name: "look", value: look, checked: look === view.look });
-        input.onchange = () => choose(look);
-        label.append(input, make("span", "", name));
-        return label;
-      }),
-    );
-    part("colors").replaceChildren(
-      ...Object.keys(data.color_maps).map((name) => {
-        const option = make("option", "", name[0].toUpperCase() + name.slice(1));
-        Object.assign(option, { value: name, selected: name === view.colors });
-        return option;
-      }),
-    );
-    part("opacity").value = Math.round(view.opacity * 100);
-    fill(part("opacity"));
-  }
+  const looks = createLooks(root, {
+    drawn: draw,
+    looked() {
+      mark();
+      findOut();
+    },
+    chose: (look) => hooks.looked?.(look),
+  });
 
   // Where we are
 
@@ -268,24 +172,14 @@ function createPlayer(root, hooks = {}) {
     part("place").replaceChildren(make("span", "unseen", `${now}, `), `${word + 1} / ${count()}`);
     part("previous").disabled = word === nearest(-1);
     part("next").disabled = word === count() - 1;
-    part("colors-label").hidden = view.look === "spotlight";
+    part("colors-label").hidden = looks.view.look === "spotlight";
     for (const pane of panes) {
       const at = current(pane);
-      for (const made of [pane.words, pane.frames]) {
-        made.forEach((element, index) => {
-          element.classList.toggle("current", index === at);
-          element.classList.toggle("unsaid", index >= said);
-          if (index === at) element.setAttribute("aria-current", "step");
-          else element.removeAttribute("aria-current");
-        });
-      }
+      markStep(pane, at, said);
       pane.canvas.setAttribute("aria-label", describePicture(pane.caption, pane.caption.steps[at]));
       // Before the first word its thought takes its room, unseen.
       const thought = Math.max(at, 0);
       showThought(pane, thought, data.what_if && ((name) => change(pane, thought, [name], [])), data.vocabulary);
-      const frame = pane.frames[thought];
-      const middle = frame.offsetLeft - pane.strip.offsetLeft - (pane.strip.clientWidth - frame.offsetWidth) / 2;
-      pane.strip.scrollLeft = middle;
     }
   }
 
@@ -293,15 +187,9 @@ function createPlayer(root, hooks = {}) {
   function describePicture({ hidden }, step) {
     const seen = hidden.length ? `${data.title}, parts of it hidden` : data.title;
     if (!step) return `${seen}, before the first word`;
-    if (view.look === OCCLUSION) return `${seen}, with what mattered for the word ${step.label}`;
+    if (looks.view.look === OCCLUSION) return `${seen}, with what mattered for the word ${step.label}`;
     const flat = lookedEverywhere(step, data) ? ": it looked everywhere" : "";
     return `${seen}, with the model's attention while choosing the word ${step.label}${flat}`;
-  }
-
-  /** Let the film strip fade at an edge behind which there is more of it. */
-  function fade({ strip }) {
-    strip.classList.toggle("more-before", strip.scrollLeft > 1);
-    strip.classList.toggle("more-after", strip.scrollLeft + strip.clientWidth < strip.scrollWidth - 1);
   }
 
   function current(pane) {
@@ -316,78 +204,43 @@ function createPlayer(root, hooks = {}) {
       if (!pane.photo) continue;
       pane.frames.forEach((frame, at) => {
         const canvas = frame.firstChild;
-        paint(canvas, pane.photo, pane.caption.steps[at], 1.5, view, data);
+        paint(canvas, pane.photo, pane.caption.steps[at], 1.5, looks.view, data);
       });
     }
   }
 
   function drawPicture(pane) {
     const step = pane.caption.steps[current(pane)];
-    showScale(pane.scale, step, view, data);
+    showScale(pane.scale, step, looks.view, data);
     if (!pane.photo) return;
     const width = Math.round(pane.canvas.clientWidth * (window.devicePixelRatio || 1));
     if (!width) return;
     const height = Math.round((width * data.photo.height) / data.photo.width);
     if (pane.canvas.width !== width) pane.canvas.width = width;
     if (pane.canvas.height !== height) pane.canvas.height = height;
-    paint(pane.canvas, pane.photo, step, Math.max(2, width / 320), view, data);
+    paint(pane.canvas, pane.photo, step, Math.max(2, width / 320), looks.view, data);
   }
 
-  // Playing
-
-  function play() {
-    if (word < 0 || word === count() - 1) moveTo(0);
-    player.classList.add("playing");
-    part("play").setAttribute("aria-label", "Pause");
-    const tick = () => {
-      timer = setTimeout(() => {
-        moveTo(word + 1);
-        if (word === count() - 1) stop();
-        else tick();
-      }, Number(part("pace").value));
-    };
-    tick();
-  }
-
-  function stop() {
-    if (timer === null) return;
-    clearTimeout(timer);
-    timer = null;
-    player.classList.remove("playing");
-    part("play").setAttribute("aria-label", "Play");
-  }
-
-  function toggle() {
-    if (timer === null) play();
-    else stop();
-  }
+  // What somebody does
 
   /** A step that a person takes: it ends the playing. */
   function step(by) {
-    stop();
+    playing.stop();
     moveTo(word + by);
   }
 
-  part("looks").after(
-    help(
-      "Attention weights: how much each cell of the photo's feature grid counted when the word was chosen. " +
-        "Where no cell stands out, it looked everywhere, and the photo stays as it is. " +
-        "Heat map: from dark to bright, as the scale says. Spotlight: the rest is dark. " +
-        "Contour: a line around the smallest region that holds half of the attention. " +
-        "What mattered: how much less likely the word becomes when a place is hidden.",
-    ),
-  );
-  part("word").oninput = (event) => step(Number(event.target.value) - 1 - word);
-  part("opacity").oninput = (event) => {
-    view.opacity = Number(event.target.value) / 100;
-    fill(event.target);
-    draw();
-  };
-  part("colors").onchange = (event) => {
-    view.colors = event.target.value;
-    draw();
-  };
+  const playing = createPlaying(root, () => {
+    moveTo(word + 1);
+    return word === count() - 1;
+  });
 
+  function play() {
+    playing.toggle(() => {
+      if (word < 0 || word === count() - 1) moveTo(0);
+    });
+  }
+
+  part("word").oninput = (event) => step(Number(event.target.value) - 1 - word);
   const presented = (on) => {
     part("present").setAttribute("aria-pressed", on);
     hooks.presented?.(on);
@@ -423,10 +276,10 @@ function createPlayer(root, hooks = {}) {
     previous: () => step(-1),
     first: () => step(-word),
     last: () => step(count()),
-    play: toggle,
-    nextLook: () => chooseNext(1),
-    previousLook: () => chooseNext(-1),
-    plain: togglePlain,
+    play,
+    nextLook: () => looks.chooseNext(1),
+    previousLook: () => looks.chooseNext(-1),
+    plain: looks.togglePlain,
     nextPhoto: () => hooks.turned(1),
     previousPhoto: () => hooks.turned(-1),
     present: () => presentation.set(!presentation.isOn()),
@@ -452,63 +305,21 @@ function createPlayer(root, hooks = {}) {
   const sizes = new ResizeObserver(() => {
     for (const pane of panes) {
       drawPicture(pane);
-      fade(pane);
+      fadeStrip(pane);
     }
   });
 
   return {
     show,
     moveTo: (to) => moveTo(to - 1, false),
-    lookAs,
+    lookAs: looks.lookAs,
     present: () => presentation.set(true, false),
     close() {
-      stop();
+      playing.stop();
       voice.close();
       presentation.close();
       sizes.disconnect();
       keys.close();
     },
   };
-}
-
-function make(tag, name = "", text = "") {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text) element.textContent = text;
-  return element;
-}
-
-/** Colour a slider up to its thumb. */
-function fill(slider) {
-  const share = (slider.value - slider.min) / (slider.max - slider.min || 1);
-  slider.style.setProperty("--filled", `${100 * share}%`);
-}
-
-/** A question mark that explains something when it is pointed at, or reached with the keyboard. */
-function help(text) {
-  const button = make("button", "help", "?");
-  button.type = "button";
-  button.dataset.help = text;
-  button.setAttribute("aria-label", text);
-  return button;
-}
-
-/** How sure the model is, in words, of a caption at this percentile of the photos that it was tested on. */
-function describeSureness(percentile) {
-  const unsure = percentile < 50;
-  const label = percentile < 10 ? "Unusually unsure" : unsure ? "Rather unsure" : "Rather sure";
-  const share = Math.round(unsure ? 100 - percentile : percentile);
-  return `${label}: ${unsure ? "less sure" : "surer"} than on ${share}% of the photos that it was tested on`;
-}
-
-function isButton(element) {
-  return element?.tagName === "BUTTON";
-}
-
-function clamp(index, count) {
-  return Math.min(Math.max(index, 0), count - 1);
-}
-
-function percent(share) {
-  return share > 0 && share < 0.005 ? "<1%" : `${Math.round(100 * share)}%`;
 }
