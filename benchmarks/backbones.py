@@ -111,8 +111,9 @@ def write_table(outcomes: Mapping[str, str]) -> None:
         "",
         f"{works} of {len(outcomes)} families of timm {timm.__version__}: one small backbone of each, random weights, "
         f"torch {torch.__version__}, ONNX Runtime {onnxruntime.__version__}. The number after *yes* is the largest "
-        "difference from PyTorch's features, in parts of the largest feature. Of the others, those that give no feature "
-        "grid or cannot encode at the size of their weights are no encoders here; the rest run in PyTorch alone.",
+        "difference from PyTorch's features, in parts of the largest feature. Of the others, those that give no "
+        "feature grid or cannot encode at the size of their weights are no encoders here; the rest run in PyTorch "
+        "alone.",
         "",
         "Written by `python -m benchmarks.backbones`.",
         "",
