@@ -58,10 +58,13 @@ def test_every_format_has_the_caption_that_follows_from_another_word(scene, capt
     # The first half shows what the file of the first caption alone shows, but for the colours of its palette.
     left = np.asarray(two.convert("RGB").crop((0, 0, *one.size)), dtype=float)
     assert np.abs(left - np.asarray(one.convert("RGB"), dtype=float)).mean() < 12
-    one, two = (Image.open(io.BytesIO(FORMATS["png"].make(each))) for each in (scene, pair))
-    assert two.width == one.width
-    assert np.array_equal(np.asarray(two)[: one.height - 100], np.asarray(one)[:-100])
-    assert two.height > 1.5 * one.height
+    # Each caption has a half of the slide, as it has with itself.
+    twice = replace(pair, panes=(pair.panes[0],) * 2)
+    two, same = (np.asarray(Image.open(io.BytesIO(FORMATS["png"].make(each)))) for each in (pair, twice))
+    middle = len(two) // 2
+    assert np.array_equal(two[:middle], same[:middle])
+    assert np.array_equal(same[:middle], same[middle:])
+    assert not np.array_equal(two[middle:], same[middle:])
     assert other.text in FORMATS["html"].make(pair).decode()
 
 
@@ -184,7 +187,7 @@ def test_every_format_is_written_by_the_command_line_too(run_main, captioner, ph
         assert gif.n_frames == len(caption.steps)
         assert gif.info["loop"] == 0
     with Image.open(tmp_path / "out.png") as png:
-        assert png.width == 1920
+        assert png.size == (1920, 1080)
     data = json.loads((tmp_path / "out.json").read_text())
     assert data["photo"] == str(path)
     assert {key: data[key] for key in ("caption", "words", "hypotheses")} == {
@@ -239,7 +242,18 @@ def test_photos_of_any_shape_can_be_taken_away(captioner, size):
     scene = Scene("thin.png", photo, (CaptionPane(captioner(photo)),))
     for kind in FORMATS.values():
         assert kind.make(scene)
-    assert Image.open(io.BytesIO(FORMATS["png"].make(scene))).height < 8000
+
+
+@pytest.mark.parametrize("size", [(30, 20), (1280, 20), (20, 1280)])
+def test_a_slide_of_16_to_9_holds_a_photo_of_any_shape_and_as_many_words_as_there_are(scene, size):
+    for captions, count in ((1, 1), (1, 9), (2, 30)):
+        pane = CaptionPane(replace(scene.caption, steps=(scene.caption.steps[0],) * count))
+        content = FORMATS["png"].make(Scene("a.png", Image.new("RGB", size, "red"), (pane,) * captions))
+        slide = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+        assert slide.shape == (1080, 1920)
+        # Nothing is cut off at an edge, nor where the second caption begins.
+        for edge in (slide[:30], slide[:, :30], slide[:, -30:], slide[-10:], slide[1080 // captions - 10 :][:40]):
+            assert edge.min() == 255
 
 
 def test_the_page_has_the_colours_of_the_app():

@@ -28,8 +28,9 @@ DARK = {"primary": "#7957e8", "background": "#100d19", "text": "#f1eefa", "borde
 
 GIF_SIZE = 600
 GIF_MILLISECONDS = 1300
-SLIDE_WIDTH = 1920
-SLIDE_MARGIN = 40
+SLIDE = (1920, 1080)
+# Around what is on a slide, between its tiles, and of a word below its tile.
+SLIDE_MARGIN, SLIDE_GAP, SLIDE_LINE = 40, 24, 48
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,11 @@ def to_gif(scene: Scene) -> bytes:
 
 
 def to_png(scene: Scene) -> bytes:
-    """A film strip as wide as a slide: the photo, then every word with its attention, as in the paper's figures."""
-    strips = [_film_strip(scene, pane) for pane in scene.panes]
-    slide = Image.new("RGB", (SLIDE_WIDTH, sum(strip.height for strip in strips)), PAPER)
-    top = 0
-    for strip in strips:
-        slide.paste(strip, (0, top))
-        top += strip.height
+    """A slide of 16 : 9 with the photo and every word's attention, as in the paper's figures; two captions share it."""
+    slide = Image.new("RGB", SLIDE, PAPER)
+    height = SLIDE[1] // len(scene.panes)
+    for index, pane in enumerate(scene.panes):
+        slide.paste(_film_strip(scene, pane, height), (0, index * height))
     file = io.BytesIO()
     slide.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -160,30 +159,25 @@ def _beside(pictures: Sequence[Image.Image]) -> Image.Image:
     return joined
 
 
-def _film_strip(scene: Scene, pane: CaptionPane) -> Image.Image:
+def _film_strip(scene: Scene, pane: CaptionPane, height: int) -> Image.Image:
     """A pane's photo and words, and a line that says what they are."""
     steps, photo = pane.caption.steps, hide(squeezed(scene.photo), pane.hidden)
-    columns = _columns(len(steps) + 1, photo.width / photo.height)
-    gap = 24
-    tile_width = (SLIDE_WIDTH - 2 * SLIDE_MARGIN - (columns - 1) * gap) // columns
-    tile_height = round(tile_width * photo.height / photo.width)
-    size = max(26, min(44, tile_width // 7))
-    line = round(size * 1.5)
-    rows = math.ceil((len(steps) + 1) / columns)
-    footer = 60
-    height = 2 * SLIDE_MARGIN + rows * (tile_height + line + gap) + footer
-    strip = Image.new("RGB", (SLIDE_WIDTH, height), PAPER)
+    tiles = len(steps) + 1
+    columns, size = _tiling(tiles, photo.width / photo.height, height)
+    pitch = size[0] + SLIDE_GAP, size[1] + SLIDE_LINE + SLIDE_GAP
+    left = (SLIDE[0] - columns * pitch[0] + SLIDE_GAP) // 2
+    strip = Image.new("RGB", (SLIDE[0], height), PAPER)
     draw = ImageDraw.Draw(strip)
-    photo = photo.resize((tile_width, tile_height), Image.Resampling.LANCZOS)
-    for place in range(len(steps) + 1):
+    photo = photo.resize(size, Image.Resampling.LANCZOS)
+    for place in range(tiles):
         row, column = divmod(place, columns)
         column = columns - 1 - column if is_right_to_left(pane.caption.text) else column
-        x, y = SLIDE_MARGIN + column * (tile_width + gap), SLIDE_MARGIN + row * (tile_height + line + gap)
+        x, y = left + column * pitch[0], SLIDE_MARGIN + row * pitch[1]
         strip.paste(_drawn(photo, pane, place - 1, scene.look) if place else photo, (x, y))
         if place:
             step = steps[place - 1]
-            _write_label(draw, (x, y + tile_height + 4), tile_width, step, _step_font(pane.caption, step, size))
-    _write_footer(draw, height - SLIDE_MARGIN - 10, pane, scene)
+            _write_label(draw, (x, y + size[1] + 4), size[0], step, _step_font(pane.caption, step, SLIDE_LINE * 2 // 3))
+    _write_footer(draw, (left, height - SLIDE_MARGIN // 2), pane, scene)
     return strip
 
 
@@ -217,16 +211,22 @@ def _palette(frames: Sequence[Image.Image]) -> Image.Image:
     return sample.quantize(256, method=Image.Quantize.MEDIANCUT)
 
 
-def _columns(tiles: int, ratio: float) -> int:
-    """How many tiles to put in a row, so that the slide is near 16 : 9, rather too wide than too high, and full."""
+def _tiling(tiles: int, ratio: float, height: int) -> tuple[int, tuple[int, int]]:
+    """How many tiles of this ratio stand in a row, and their size: the largest with which the last row is half full."""
 
-    def cost(columns: int) -> float:
-        rows = math.ceil(tiles / columns)
-        height = rows * (SLIDE_WIDTH / columns / ratio + 70)
-        excess = math.log(height / (SLIDE_WIDTH * 9 / 16))
-        return max(2 * excess, -excess) + (rows * columns - tiles) / (rows * columns)
+    def size(rows: int) -> tuple[int, int]:
+        columns = math.ceil(tiles / rows)
+        widest = (SLIDE[0] - 2 * SLIDE_MARGIN + SLIDE_GAP) // columns - SLIDE_GAP
+        highest = (height - 2 * SLIDE_MARGIN) // rows - SLIDE_LINE - SLIDE_GAP
+        width = max(min(widest, round(highest * ratio)), 1)
+        return width, max(round(width / ratio), 1)
 
-    return min(range(2, 9), key=cost)
+    def is_full(rows: int) -> bool:
+        columns = math.ceil(tiles / rows)
+        return 2 * (tiles - (rows - 1) * columns) >= columns
+
+    best = max(filter(is_full, range(1, tiles + 1)), key=size)
+    return math.ceil(tiles / best), size(best)
 
 
 def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, step: Step, font: Font) -> None:
@@ -238,17 +238,17 @@ def _write_label(draw: ImageDraw.ImageDraw, place: tuple[int, int], width: int, 
     draw.text((x, place[1] + font.size - 18), share, QUIET, small)
 
 
-def _write_footer(draw: ImageDraw.ImageDraw, y: int, pane: CaptionPane, scene: Scene) -> None:
+def _write_footer(draw: ImageDraw.ImageDraw, place: tuple[int, int], pane: CaptionPane, scene: Scene) -> None:
     """What the caption is, on a base line: parts of their own, for one font need not have the letters of all."""
-    caption, x = pane.caption, float(SLIDE_MARGIN)
+    caption, x = pane.caption, float(place[0])
     facts = [f"log-probability {caption.log_probability:.2f}", scene.credit]
     if scene.look == OCCLUSION and pane.occlusion:
         facts.insert(1, f"agreement of what mattered with the attention {pane.occlusion.agreement:.2f}")
     about = "".join(f"   ·   {fact}" for fact in facts)
     for part in (f"{pane.heading}: " if pane.heading else "", caption.text, about):
         font = font_for_any(part, 22)
-        written = _shorten(part, font, SLIDE_WIDTH - SLIDE_MARGIN - x)
-        draw.text((x, y), written, QUIET, font, anchor="ls")
+        written = _shorten(part, font, SLIDE[0] - SLIDE_MARGIN - x)
+        draw.text((x, place[1]), written, QUIET, font, anchor="ls")
         x += font.getlength(written)
 
 

@@ -25,7 +25,7 @@ class Format:
 
 FORMATS = {
     "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "to_gif"),
-    "png": Format("Film strip (PNG)", "All words with their attention, as wide as a slide.", "image/png", "to_png"),
+    "png": Format("Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "to_png"),
     "html": Format("Step-through (HTML)", "One file to mail: opens in any browser, offline.", "text/html", "to_html"),
     "json": Format("Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "to_json"),
 }
