@@ -165,14 +165,16 @@ def _film_strip(scene: Scene, pane: CaptionPane, height: int) -> Image.Image:
     tiles = len(steps) + 1
     columns, size = _tiling(tiles, photo.width / photo.height, height)
     pitch = size[0] + SLIDE_GAP, size[1] + SLIDE_LINE + SLIDE_GAP
+    rows = math.ceil(tiles / columns)
     left = (SLIDE[0] - columns * pitch[0] + SLIDE_GAP) // 2
+    top = (height - rows * pitch[1] + SLIDE_GAP - SLIDE_MARGIN) // 2
     strip = Image.new("RGB", (SLIDE[0], height), PAPER)
     draw = ImageDraw.Draw(strip)
     photo = photo.resize(size, Image.Resampling.LANCZOS)
     for place in range(tiles):
         row, column = divmod(place, columns)
         column = columns - 1 - column if is_right_to_left(pane.caption.text) else column
-        x, y = left + column * pitch[0], SLIDE_MARGIN + row * pitch[1]
+        x, y = left + column * pitch[0], top + row * pitch[1]
         strip.paste(_drawn(photo, pane, place - 1, scene.look) if place else photo, (x, y))
         if place:
             step = steps[place - 1]
