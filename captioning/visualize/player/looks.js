@@ -28,6 +28,12 @@ function createLooks(root, on) {
     part("colors").replaceChildren(...Object.keys(data.color_maps).map(option));
     part("opacity").value = Math.round(view.opacity * 100);
     fill(part("opacity"));
+    offerColors();
+  }
+
+  /** A spotlight has none. */
+  function offerColors() {
+    part("colors-label").hidden = view.look === "spotlight";
   }
 
   function radio(name, title) {
@@ -48,6 +54,7 @@ function createLooks(root, on) {
     if (!names.includes(look)) return;
     view.look = look;
     for (const input of part("looks").querySelectorAll("input")) input.checked = input.value === look;
+    offerColors();
     on.drawn();
     on.looked();
   }

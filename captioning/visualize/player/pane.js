@@ -65,6 +65,32 @@ function fadeStrip({ strip }) {
   strip.classList.toggle("more-after", strip.scrollLeft + strip.clientWidth < strip.scrollWidth - 1);
 }
 
+/** Draw a pane's photo with a step, or the photo alone where there is none, as large as it stands on the page. */
+function drawPicture(pane, step, view, data) {
+  showScale(pane.scale, step, view, data);
+  if (!pane.photo) return;
+  const width = Math.round(pane.canvas.clientWidth * (window.devicePixelRatio || 1));
+  if (!width) return;
+  const height = Math.round((width * data.photo.height) / data.photo.width);
+  if (pane.canvas.width !== width) pane.canvas.width = width;
+  if (pane.canvas.height !== height) pane.canvas.height = height;
+  paint(pane.canvas, pane.photo, step, Math.max(2, width / 320), view, data);
+}
+
+function drawStrip({ photo, frames, caption }, view, data) {
+  if (!photo) return;
+  frames.forEach((frame, at) => paint(frame.firstChild, photo, caption.steps[at], 1.5, view, data));
+}
+
+/** The picture of a step, or the photo where there is none, in words. */
+function describePicture({ caption: { hidden } }, step, view, data) {
+  const seen = hidden.length ? `${data.title}, parts of it hidden` : data.title;
+  if (!step) return `${seen}, before the first word`;
+  if (view.look === OCCLUSION) return `${seen}, with what mattered for the word ${step.label}`;
+  const flat = lookedEverywhere(step, data) ? ": it looked everywhere" : "";
+  return `${seen}, with the model's attention while choosing the word ${step.label}${flat}`;
+}
+
 function wordButton(step, onclick) {
   const button = make("button", step.end ? "word end" : "word", step.label);
   const title = `${step.label}: ${percent(step.probability)}${step.changed ? ", another word than before" : ""}`;

@@ -22,11 +22,10 @@
  *   hooks.turned(by)  somebody asks for the next photo (1) or the one before (-1).
  * `data` is the id of the player data.
  *
- * pane.js makes what is shown of one caption, looks.js has the controls of how attention is drawn, playing.js goes from
- * word to word. keys.js says which keys it is stepped with, overlay.js draws the attention with resize.js, thought.js
- * shows the likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js shows what
- * looked at a place and hiding.js hides one, voice.js says the words and copying.js copies them; all are read before
- * this file.
+ * Of the files that are read before this one, pane.js shows one caption, looks.js has the controls of how attention is
+ * drawn, playing.js goes from word to word, keys.js says with which keys, overlay.js draws attention with resize.js,
+ * thought.js shows the likeliest words, occlusion.js explains what mattered, presenting.js fills the screen, touching.js
+ * shows what looked at a place and hiding.js hides one, voice.js says the words and copying.js copies them.
  *
  * Whatever comes from a checkpoint or a file is inserted as text, never as HTML.
  */
@@ -153,7 +152,7 @@ function createPlayer(root, hooks = {}) {
     mark();
     for (const pane of panes) {
       if (fades && pane.photo) fadeOut(pane.canvas);
-      drawPicture(pane);
+      drawStep(pane);
     }
     const step = panes.at(-1).caption.steps[word];
     if (step && !step.end) voice.say(step.label);
@@ -172,53 +171,29 @@ function createPlayer(root, hooks = {}) {
     part("place").replaceChildren(make("span", "unseen", `${now}, `), `${word + 1} / ${count()}`);
     part("previous").disabled = word === nearest(-1);
     part("next").disabled = word === count() - 1;
-    part("colors-label").hidden = looks.view.look === "spotlight";
     for (const pane of panes) {
       const at = current(pane);
       markStep(pane, at, said);
-      pane.canvas.setAttribute("aria-label", describePicture(pane.caption, pane.caption.steps[at]));
+      pane.canvas.setAttribute("aria-label", describePicture(pane, pane.caption.steps[at], looks.view, data));
       // Before the first word its thought takes its room, unseen.
       const thought = Math.max(at, 0);
       showThought(pane, thought, data.what_if && ((name) => change(pane, thought, [name], [])), data.vocabulary);
     }
   }
 
-  /** The picture of a step, or the photo before the first, in words. */
-  function describePicture({ hidden }, step) {
-    const seen = hidden.length ? `${data.title}, parts of it hidden` : data.title;
-    if (!step) return `${seen}, before the first word`;
-    if (looks.view.look === OCCLUSION) return `${seen}, with what mattered for the word ${step.label}`;
-    const flat = lookedEverywhere(step, data) ? ": it looked everywhere" : "";
-    return `${seen}, with the model's attention while choosing the word ${step.label}${flat}`;
-  }
-
   function current(pane) {
     return Math.min(word, pane.caption.steps.length - 1);
   }
 
-  // Pictures
-
   function draw() {
     for (const pane of panes) {
-      drawPicture(pane);
-      if (!pane.photo) continue;
-      pane.frames.forEach((frame, at) => {
-        const canvas = frame.firstChild;
-        paint(canvas, pane.photo, pane.caption.steps[at], 1.5, looks.view, data);
-      });
+      drawStep(pane);
+      drawStrip(pane, looks.view, data);
     }
   }
 
-  function drawPicture(pane) {
-    const step = pane.caption.steps[current(pane)];
-    showScale(pane.scale, step, looks.view, data);
-    if (!pane.photo) return;
-    const width = Math.round(pane.canvas.clientWidth * (window.devicePixelRatio || 1));
-    if (!width) return;
-    const height = Math.round((width * data.photo.height) / data.photo.width);
-    if (pane.canvas.width !== width) pane.canvas.width = width;
-    if (pane.canvas.height !== height) pane.canvas.height = height;
-    paint(pane.canvas, pane.photo, step, Math.max(2, width / 320), looks.view, data);
+  function drawStep(pane) {
+    drawPicture(pane, pane.caption.steps[current(pane)], looks.view, data);
   }
 
   // What somebody does
@@ -304,7 +279,7 @@ function createPlayer(root, hooks = {}) {
   });
   const sizes = new ResizeObserver(() => {
     for (const pane of panes) {
-      drawPicture(pane);
+      drawStep(pane);
       fadeStrip(pane);
     }
   });
