@@ -60,6 +60,6 @@ window.addEventListener("paste", (event) => accept(event, event.clipboardData.fi
 export default function ({ data: [read, name] }) {
   if (read === known) return;
   known = read;
-  const file = [...document.querySelectorAll(FILE)].find((each) => each.ariaLabel.startsWith(`${name}, `));
+  const file = [...document.querySelectorAll(FILE)].find((each) => each.getAttribute("aria-label").startsWith(`${name}, `));
   file?.querySelector("[data-testid='stFileChipDeleteBtn'] button").click();
 }
