@@ -18,7 +18,7 @@ RESIDENT_LIMIT = 1.5 * 1024**3
 def test_everybody_sees_the_right_captions_and_nothing_breaks():
     # In a thread of its own, for the browser of other tests keeps an event loop in this one.
     with ThreadPoolExecutor(1) as thread:
-        report = thread.submit(soak, people=5, seconds=20).result()
+        report = thread.submit(soak, people=5, seconds=30).result()
     assert report.wrong == []
     assert report.tracebacks == []
     assert report.done["session"] >= 5

@@ -4,11 +4,10 @@ import os
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser import CHROMIUM, PATIENCE, Server, open_player, running_app, upload
+from tests.browser import CHROMIUM, PATIENCE, open_player, running_app, upload
 
 pytestmark = [
     pytest.mark.browser,
@@ -17,10 +16,6 @@ pytestmark = [
 ]
 PEOPLE, UPLOADS, FILE_SIZE = 15, 2, 30 * 2**20
 MOST_LEFT, SECONDS_TO_FORGET = 60 * 2**20, 60
-
-
-def resident(server: Server) -> int:
-    return psutil.Process(server.process.pid).memory_info().rss
 
 
 def upload_and_wait(page: Page, photo: Path, path: Path) -> None:
@@ -41,13 +36,13 @@ def test_thirty_uploads_of_fifteen_people_leave_the_memory_where_it_was(browser:
         for page in pages:
             page.set_default_timeout(PATIENCE)
             open_player(page, server.url)
-        before = resident(server)
+        before = server.resident()
         for number in range(UPLOADS):
             for person, page in enumerate(pages):
                 upload_and_wait(page, photos / "coffee.jpg", tmp_path / f"{person}-{number}.jpg")
         for page in pages:
             page.close()
         closed = time.monotonic()
-        while resident(server) > before + MOST_LEFT:
-            assert time.monotonic() < closed + SECONDS_TO_FORGET, (before, resident(server))
+        while server.resident() > before + MOST_LEFT:
+            assert time.monotonic() < closed + SECONDS_TO_FORGET, (before, server.resident())
             time.sleep(1)
