@@ -14,15 +14,20 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from captioning import CHECKPOINT_FOLDER
+from captioning import CHECKPOINT_FOLDER, Captioner
+from captioning.checkpoint import read_info
 from captioning.config import ModelConfig
 from captioning.errors import CaptioningError
+from captioning.inference.caption import Caption
+from captioning.inference.runtime import Runtime, open_backend
 from captioning.inference.torch_backend import TorchBackend
 from captioning.model.decoder import AttentionDecoder
 from captioning.model.model import CaptioningModel
 
 # Has graphs in int8 and in float32; the default checkpoint has them in float32 alone.
 INT8_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"
+# Scores closer than this may come in either order.
+TIE = 1e-4
 TINY = ModelConfig(
     encoder="tf_efficientnet_lite0",
     image_size=64,
@@ -98,6 +103,33 @@ def decoder_backend(decoder: AttentionDecoder) -> TorchBackend:
     model = deepcopy(_any_model())
     model.decoder = decoder
     return TorchBackend(model)
+
+
+def captioner_of(path: Path, library: str, device: str = "cpu") -> Captioner:
+    """A checkpoint in float32."""
+    info, runtime = read_info(path), Runtime(library, device, "float32")
+    return Captioner(open_backend(info, runtime), info, runtime)
+
+
+def assert_same(one: Caption, other: Caption) -> None:
+    """Equal hypotheses in equal order, but for ties, and equal steps of the best."""
+    assert len(one.hypotheses) == len(other.hypotheses)
+    for first, second in zip(one.hypotheses, other.hypotheses, strict=True):
+        assert first.score == pytest.approx(second.score, abs=TIE)
+    texts = [found.text for found in other.hypotheses]
+    for first, second in zip(one.hypotheses, other.hypotheses, strict=True):
+        if first.text != second.text:
+            # Where it is missing, it shared the last place with another.
+            [score] = [found.score for found in other.hypotheses if found.text == first.text] or [
+                other.hypotheses[-1].score
+            ]
+            assert first.score == pytest.approx(score, abs=TIE), texts
+    if one.text == other.text:
+        for first, second in zip(one.steps, other.steps, strict=True):
+            assert (first.word, first.end) == (second.word, second.end)
+            assert np.log(first.probability) == pytest.approx(np.log(second.probability), abs=TIE)
+            np.testing.assert_allclose(first.attention, second.attention, atol=1e-4)
+            assert [p for _, p in first.alternatives] == pytest.approx([p for _, p in second.alternatives], abs=1e-4)
 
 
 def make_photos(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
-from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.errors import CaptioningError
 from captioning.inference.backend import EncodedPhoto, Predictions
 from captioning.inference.caption import Caption
 from captioning.inference.captioner import EncodedPhotos
-from captioning.inference.runtime import ONNX_RUNTIME, PYTORCH, Runtime, open_backend
+from captioning.inference.runtime import ONNX_RUNTIME, PYTORCH
 from captioning.model.decoder import Memory, State
 from captioning.model.model import load_model, save_model
 from captioning.page.gallery import sample_photos
@@ -25,18 +24,11 @@ from captioning.record import TrainingRecord
 from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import END, NEVER_GENERATED, SPECIAL_TOKENS, START, Vocabulary
 from tests.browser import ROOT
-from tests.helpers import INT8_CHECKPOINT, checkpoint_parts, forge, refused, tiny_model
+from tests.helpers import INT8_CHECKPOINT, TIE, assert_same, captioner_of, checkpoint_parts, forge, refused, tiny_model
 
 LIBRARIES = (ONNX_RUNTIME, PYTORCH)
 INT8 = "ONNX Runtime in int8"
 DEV_PHOTOS = 100
-# Scores closer than this may come in either order.
-TIE = 1e-4
-
-
-def captioner_of(path: Path, library: str) -> Captioner:
-    info, runtime = read_info(path), Runtime(library, "cpu", "float32")
-    return Captioner(open_backend(info, runtime), info, runtime)
 
 
 @pytest.fixture(scope="module")
@@ -64,27 +56,6 @@ def alone(captioners, pixels) -> dict[str, list[Caption]]:
         library: [captioner.describe(captioner.encode([photo]))[0] for photo in pixels]
         for library, captioner in captioners.items()
     }
-
-
-def assert_same(one: Caption, other: Caption) -> None:
-    """Equal hypotheses in equal order, but for ties, and equal steps of the best."""
-    assert len(one.hypotheses) == len(other.hypotheses)
-    for first, second in zip(one.hypotheses, other.hypotheses, strict=True):
-        assert first.score == pytest.approx(second.score, abs=TIE)
-    texts = [found.text for found in other.hypotheses]
-    for first, second in zip(one.hypotheses, other.hypotheses, strict=True):
-        if first.text != second.text:
-            # Where it is missing, it shared the last place with another.
-            [score] = [found.score for found in other.hypotheses if found.text == first.text] or [
-                other.hypotheses[-1].score
-            ]
-            assert first.score == pytest.approx(score, abs=TIE), texts
-    if one.text == other.text:
-        for first, second in zip(one.steps, other.steps, strict=True):
-            assert (first.word, first.end) == (second.word, second.end)
-            assert np.log(first.probability) == pytest.approx(np.log(second.probability), abs=TIE)
-            np.testing.assert_allclose(first.attention, second.attention, atol=1e-4)
-            assert [p for _, p in first.alternatives] == pytest.approx([p for _, p in second.alternatives], abs=1e-4)
 
 
 @pytest.mark.slow

@@ -124,13 +124,17 @@ def pad_collate(items: Sequence[Item]) -> Batch:
 class ResumableLoader(DataLoader):
     """Batches of the train split; its state says how far the epoch has come, so that a resumed run continues there.
 
+    Args:
+        options: further ones of `DataLoader`.
+
     Attributes:
         done: batches of the epoch that have been trained on; whoever trains keeps it up to date.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, sampler: SortishSampler):
+    def __init__(self, dataset: Dataset, batch_size: int, sampler: SortishSampler, **options: Any):
         # A generator of its own: a loader draws a number when it is made, and a resumed run makes it at another moment.
-        super().__init__(dataset, batch_size, sampler=sampler, collate_fn=pad_collate, generator=torch.Generator())
+        generator = torch.Generator()
+        super().__init__(dataset, batch_size, sampler=sampler, collate_fn=pad_collate, generator=generator, **options)
         self._order, self._size = sampler, batch_size
         self.done = 0
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from captioning.errors import DatasetError, ImageError
 from captioning.files import file_digest, holding, remedy, replacing, reserve
 from captioning.images import open_image, to_pixels
-from captioning.model.encoder import CPU_BATCH_SIZE
+from captioning.model.encoder import photos_at_a_time
 from captioning.model.model import CaptioningModel
 
 
@@ -115,9 +115,9 @@ def _create(path: Path, shape: tuple[int, ...], dtype: type) -> None:
 def _fill(model: CaptioningModel, photos: list[Path], features: np.memmap, done: np.memmap) -> None:
     missing = np.flatnonzero(done == 0)
     device = next(model.parameters()).device
-    size, views = model.config.image_size, features.shape[1]
+    size, views, step = model.config.image_size, features.shape[1], photos_at_a_time(device)
     model.encoder.eval()
-    batches = [missing[start : start + CPU_BATCH_SIZE] for start in range(0, len(missing), CPU_BATCH_SIZE)]
+    batches = [missing[start : start + step] for start in range(0, len(missing), step)]
     with (
         torch.inference_mode(),
         ThreadPoolExecutor() as readers,

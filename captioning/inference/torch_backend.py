@@ -10,7 +10,7 @@ from captioning.checkpoint import CheckpointInfo
 from captioning.errors import CaptioningError
 from captioning.inference.backend import EncodedPhoto, Predictions
 from captioning.model.decoder import AttendedState, Memory, State, speakable_log_probabilities
-from captioning.model.encoder import CPU_BATCH_SIZE
+from captioning.model.encoder import photos_at_a_time
 from captioning.model.model import CaptioningModel, load_model
 
 
@@ -51,8 +51,7 @@ class TorchBackend:
 
     @torch.inference_mode()
     def encode(self, pixels: np.ndarray) -> list[EncodedPhoto]:
-        batch = CPU_BATCH_SIZE if self._device.type == "cpu" else len(pixels)
-        parts = torch.from_numpy(pixels).split(batch) if len(pixels) else ()
+        parts = torch.from_numpy(pixels).split(photos_at_a_time(self._device)) if len(pixels) else ()
         return [photo for part in parts for photo in self.start(self._features(part.to(self._device)))]
 
     @torch.inference_mode()

@@ -24,8 +24,10 @@ PACKAGED_WEIGHTS = {
 # Seconds in which the hub is to say that it can be reached.
 HUB_PATIENCE = 5
 
-# Photos at a time on a CPU: eight no longer fit the caches.
-CPU_BATCH_SIZE = 4
+
+def photos_at_a_time(device: torch.device) -> int:
+    """How many photos the encoder takes at once: on a CPU eight no longer fit the caches."""
+    return 4 if device.type == "cpu" else 64
 
 
 class ImageEncoder(nn.Module):

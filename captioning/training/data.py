@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from captioning.data.batches import (
     FeatureDataset,
@@ -19,8 +20,12 @@ from captioning.data.batches import (
 from captioning.data.datasets import CaptionDataset
 from captioning.data.features import cached_features
 from captioning.data.samplers import LengthSortedSampler, SortishSampler
+from captioning.inference.runtime import core_count
 from captioning.training.task import CaptioningTask
 from captioning.vocabulary import TOKENIZER, Vocabulary, tokenize
+
+# Processes that open photos for one GPU.
+MOST_READERS = 8
 
 
 class Split:
@@ -56,14 +61,15 @@ def train_loader(task: CaptioningTask, split: Split, cache: Path, trainer: light
     size = task.settings.batch_size
     lengths = longest_captions(dataset.captions)
     sampler = SortishSampler(lengths, size, task.seed, trainer.global_rank, trainer.world_size)
-    return ResumableLoader(dataset, size, sampler)
+    return ResumableLoader(dataset, size, sampler, **_reading_ahead(dataset, trainer))
 
 
 def dev_loader(task: CaptioningTask, split: Split, cache: Path, trainer: lightning.Trainer) -> DataLoader:
     """This process's share of the dev split."""
     dataset = _examples(task, split, cache, training=False)
     sampler = LengthSortedSampler(longest_captions(dataset.captions), trainer.global_rank, trainer.world_size)
-    return DataLoader(dataset, task.settings.batch_size, sampler=sampler, collate_fn=pad_collate)
+    size = task.settings.batch_size
+    return DataLoader(dataset, size, sampler=sampler, collate_fn=pad_collate, **_reading_ahead(dataset, trainer))
 
 
 def _examples(task: CaptioningTask, split: Split, cache: Path, *, training: bool) -> FeatureDataset | PhotoDataset:
@@ -76,6 +82,13 @@ def _examples(task: CaptioningTask, split: Split, cache: Path, *, training: bool
     with _first_process_first():
         features = cached_features(cache, model, split.photos, mirror=mirror)
     return FeatureDataset(features, ids, may_mirror)
+
+
+def _reading_ahead(dataset: Dataset, trainer: lightning.Trainer) -> dict[str, Any]:
+    """Options of a loader that opens photos in processes of its own while a GPU computes."""
+    if trainer.strategy.root_device.type == "cpu" or not isinstance(dataset, PhotoDataset):
+        return {}
+    return {"num_workers": max(1, min(MOST_READERS, core_count() // trainer.num_devices)), "persistent_workers": True}
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def search_learning_rate(task: CaptioningTask, train: Split, run: RunSettings, p
     epochs = math.ceil(SEARCHED_RATES / task.steps_per_epoch)
     task.settings = replace(task.settings, epochs=epochs, teacher_forcing=1.0)
     trainer = make_trainer(task.settings, run)
+    task.to(trainer.strategy.root_device)
     loader = train_loader(task, train, run.cache, trainer)
     finder = Tuner(trainer).lr_find(task, loader, num_training=SEARCHED_RATES, update_attr=False)
     assert finder is not None

@@ -150,6 +150,8 @@ class TrainingRun:
         if settings.patience:
             callbacks.append(EarlyStopping("score", mode="max", patience=settings.patience))
         trainer = make_trainer(settings, run, callbacks, tensorboard_logger(run.folder, number))
+        # Lightning would move it after features are cached.
+        task.to(trainer.strategy.root_device)
         # Features are cached here. Ctrl-C stops that at once: there is no state to save, and cached features stay.
         loaders = (
             train_loader(task, self._train, run.cache, trainer),
