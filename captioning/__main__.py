@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from captioning import CHECKPOINT_FOLDER, DEFAULT_CHECKPOINT, __version__
 from captioning.commands import (
     run_app,
+    run_average,
     run_caption,
     run_evaluate,
     run_export,
@@ -80,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
         add_export,
         add_evaluate,
         add_optimize,
+        add_average,
         add_import,
         add_export_onnx,
         add_site,
@@ -188,6 +190,13 @@ def add_optimize(add: AddParser) -> None:
     )
     optimize.add_argument("--score-test", action="store_true", help="score the test splits too")
     optimize.set_defaults(run=run_optimize)
+
+
+def add_average(add: AddParser) -> None:
+    average = add("average", help="make a checkpoint of the mean of others' weights (needs PyTorch)")
+    average.add_argument("checkpoints", type=Path, nargs="+", metavar="FILE", help="trained from the same, apart")
+    average.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    average.set_defaults(run=run_average)
 
 
 def add_import(add: AddParser) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import runpy
+import shlex
 import sys
 from functools import partial
 from importlib.util import find_spec
@@ -164,12 +165,42 @@ def run_optimize(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_average(arguments: argparse.Namespace) -> int:
+    """Write the mean of several checkpoints."""
+    _check_making("average", arguments.output)
+    paths = arguments.checkpoints
+    if len(paths) < 2:
+        raise CaptioningError("A mean is of two checkpoints or more: name others beside the first.")
+    # Here, so that nobody else waits for PyTorch.
+    from captioning.model.model import save_model
+    from captioning.training.mean import mean_of_checkpoints
+
+    command = shlex.join(["captioning", "average", *map(str, paths), "--output", str(arguments.output)])
+    model, info = mean_of_checkpoints(paths, [1 / len(paths)] * len(paths), command)
+    save_model(arguments.output, model, info.vocabulary, info.training)
+    print(
+        f"{arguments.output} is the mean of {len(paths)} checkpoints, without graphs: captioning optimize makes them."
+    )
+    return 0
+
+
+def _check_making(command: str, output: Path) -> None:
+    """Check that a checkpoint can be made.
+
+    Raises:
+        CaptioningError: PyTorch is not installed, or the output is no name of a checkpoint.
+    """
+    if find_spec("torch") is None:
+        raise CaptioningError(
+            f"{command} needs PyTorch, which is not installed: pip install -r requirements-train.txt."
+        )
+    if output.suffix != ".safetensors" or is_no_file(output):
+        raise CaptioningError(f"{output} is not the name of a checkpoint: name a .safetensors with --output.")
+
+
 def run_import(arguments: argparse.Namespace) -> int:
     """Write a checkpoint with graphs from one of the tutorial."""
-    if find_spec("torch") is None:
-        raise CaptioningError("import needs PyTorch, which is not installed: pip install -r requirements-train.txt.")
-    if arguments.output.suffix != ".safetensors" or is_no_file(arguments.output):
-        raise CaptioningError(f"{arguments.output} is not the name of a checkpoint: name a .safetensors with --output.")
+    _check_making("import", arguments.output)
     # Here, so that nobody else waits for PyTorch.
     from captioning.model.model import save_model
     from captioning.model.tutorial import import_tutorial

@@ -82,6 +82,20 @@ class StageRecord(RunRecord, kw_only=True, omit_defaults=True):
     finished: bool = False
 
 
+class MeanRecord(Struct, kw_only=True, omit_defaults=True):
+    """A mean of the weights of several checkpoints.
+
+    Attributes:
+        of: their names.
+        shares: of each.
+        command: what was typed, where it was not part of a stage.
+    """
+
+    of: Annotated[list[str], Meta(max_length=20)] = []
+    shares: Annotated[list[Number], Meta(max_length=20)] = []
+    command: str = ""
+
+
 class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
     """How a model came to be.
 
@@ -89,14 +103,16 @@ class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
         datasets: what it learned from.
         stages: of its training; each says what was run.
         min_frequency: how often a word had to occur in the train captions.
-        mean_of, mean_share: the two stages whose weights it is the mean of, if it is one, and the share of the later.
-        dataset, scores: of older records, which know one data set; they are read as the only one of `datasets`. What
-            older records say once of all stages (`command`, `seed`, `versions`) is read as said of each.
+        means: of weights, in the order in which they were made; stages may have been trained from them.
+        dataset, scores, mean_of, mean_share: of older records, which know one data set and one mean, of two stages with
+            the share of the later; they are read as the only ones of `datasets` and `means`. What older records say
+            once of all stages (`command`, `seed`, `versions`) is read as said of each.
     """
 
     datasets: Annotated[list[DataSetRecord], Meta(max_length=20)] = []
     stages: Annotated[list[StageRecord], Meta(max_length=20)] = []
     min_frequency: Integer | None = None
+    means: Annotated[list[MeanRecord], Meta(max_length=20)] = []
     mean_of: Annotated[list[str], Meta(max_length=20)] = []
     mean_share: Number = 0.5
     dataset: DataSetRecord | None = None
@@ -106,6 +122,9 @@ class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
         if not self.datasets and (self.dataset or self.scores):
             self.datasets = [msgspec.structs.replace(self.dataset or DataSetRecord(), scores=self.scores)]
         self.dataset, self.scores = None, {}
+        if self.mean_of:
+            self.means.append(MeanRecord(of=self.mean_of, shares=[1 - self.mean_share, self.mean_share]))
+        self.mean_of, self.mean_share = [], 0.5
         for stage in self.stages:
             stage.command = stage.command or self.command
             stage.seed = self.seed if stage.seed is None else stage.seed

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 import train as train_command
 from captioning import CHECKPOINT_FOLDER, Captioner
+from captioning.__main__ import main
 from captioning.checkpoint import read_info
 from captioning.data.datasets import read_dataset
 from captioning.model.encoder import ImageEncoder
@@ -35,7 +36,7 @@ from captioning.training.plots import plot_learning_rates
 from captioning.training.scores import SHARES
 from captioning.training.settings import StageSettings
 from captioning.training.task import doubly_stochastic_penalty
-from captioning.vocabulary import PAD
+from captioning.vocabulary import PAD, Vocabulary
 from tests.conftest import ROOT
 from tests.helpers import make_kaggle, make_photos
 from tests.processes import Child, command
@@ -144,6 +145,44 @@ def test_means_of_the_last_two_stages_are_candidates(trained, share):
         if tensor.is_floating_point():
             assert torch.allclose(tensor, (1 - share) * second[name] + share * third[name], rtol=1e-3, atol=1e-6), name
     assert any(not torch.equal(mean[name], third[name]) for name in mean)
+
+
+@pytest.mark.slow
+def test_checkpoints_are_averaged(trained, tmp_path, run_main):
+    paths, output = (
+        [trained / "run" / f"stage{stage}.safetensors" for stage in (1, 2, 3)],
+        tmp_path / "mean.safetensors",
+    )
+    code, _, error = run_main(main, "average", *paths, "--output", output)
+    assert code == 0, error
+    mean, *others = (load_model(path)[0].state_dict() for path in (output, *paths))
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            expected = sum(other[name] for other in others) / 3
+            assert torch.allclose(tensor, expected, rtol=1e-3, atol=1e-6), name
+    record = read_info(output).training
+    assert [stage.stage for stage in record.stages] == [1, 2, 3]
+    assert record.means[-1].of == ["stage1", "stage2", "stage3"]
+    assert record.means[-1].command.startswith("captioning average ")
+
+
+@pytest.mark.slow
+def test_what_has_no_mean_is_refused(trained, tmp_path, run_main):
+    stage, output = trained / "run" / "stage3.safetensors", tmp_path / "mean.safetensors"
+    model, info = load_model(stage)
+    other = tmp_path / "other.safetensors"
+    words = Vocabulary([*info.vocabulary.words[:-1], "another"])
+    save_model(other, model, words, info.training)
+    for arguments, named in (
+        ([stage], "two checkpoints or more"),
+        ([stage, other], "their architecture or their words differ"),
+        ([stage, tmp_path / "nowhere.safetensors"], "nowhere.safetensors"),
+    ):
+        code, _, error = run_main(main, "average", *arguments, "--output", output)
+        assert code == 2
+        assert named in error
+        assert len(error.splitlines()) == 1
+        assert not output.exists()
 
 
 @pytest.mark.slow

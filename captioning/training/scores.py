@@ -15,6 +15,7 @@ from captioning.inference.options import SearchOptions
 from captioning.model.model import CaptioningModel, load_model, save_model
 from captioning.record import DataSetRecord, Score
 from captioning.training.callbacks import write_table
+from captioning.training.mean import mean_of_checkpoints
 from captioning.training.optimize import make_graphs
 from captioning.training.plots import plot_beam_scores
 from captioning.training.preflight import check_output
@@ -122,14 +123,9 @@ def _table(described: Sequence[DataSetRecord]) -> list[dict]:
 
 def _write_mean(earlier: Path, later: Path, share: float, folder: Path) -> Path:
     """Write a checkpoint whose weights are the mean of two others', with this share of the later one's."""
-    (model, _), (other, info) = load_model(earlier), load_model(later)
-    weights = other.state_dict()
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point():
-            weights[name].lerp_(tensor, 1 - share)
-    info.training.mean_of, info.training.mean_share = [earlier.stem, later.stem], share
+    model, info = mean_of_checkpoints([earlier, later], [1 - share, share])
     path = folder / f"mean{share}.safetensors"
-    save_model(path, other, info.vocabulary, info.training)
+    save_model(path, model, info.vocabulary, info.training)
     return path
 
 
