@@ -32,6 +32,9 @@ def load_backend(info: CheckpointInfo, device: str, precision: str, threads: int
         raise CaptioningError(f"PyTorch finds no device {device} here: choose --device cpu.")
     if threads == 1:
         torch.set_num_threads(1)
+    if precision == "float32":
+        # Else convolutions on CUDA compute in TF32, with 10 bits after the point.
+        torch.backends.cudnn.allow_tf32 = False
     model, _ = load_model(info.path)
     return TorchBackend(model.to(device), precision)
 
