@@ -3,18 +3,22 @@
 import io
 import json
 import re
+import sys
 import tomllib
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+from imageio_ffmpeg import read_frames
 from PIL import Image
 
 from captioning import CaptioningError, SearchOptions, open_image
 from captioning.__main__ import main
 from captioning.files import write_whole
+from captioning.visualize.drawing import drawn
 from captioning.visualize.export import DARK, LIGHT, Scene, file_name
 from captioning.visualize.fonts import font_for
 from captioning.visualize.formats import FORMATS
@@ -66,6 +70,51 @@ def test_every_format_has_the_caption_that_follows_from_another_word(scene, capt
     assert np.array_equal(same[:middle], same[middle:])
     assert not np.array_equal(two[middle:], same[middle:])
     assert other.text in FORMATS["html"].make(pair).decode()
+
+
+def frames_of(video: bytes, folder: Path) -> tuple[dict, list[np.ndarray]]:
+    """What ffmpeg says of a video, and its frames."""
+    path = folder / "video.mp4"
+    path.write_bytes(video)
+    about, *frames = read_frames(str(path))
+    width, height = about["size"]
+    return about, [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in frames]
+
+
+@pytest.mark.parametrize("size", [(200, 150), (151, 201)])
+def test_a_video_shows_every_word_as_long_as_the_gif(scene, tmp_path, size):
+    """In H.264, with even sides whatever those of the photo are."""
+    resized = replace(scene, photo=scene.photo.resize(size))
+    about, frames = frames_of(FORMATS["mp4"].make(resized), tmp_path)
+    assert about["codec"] == "h264"
+    steps = len(scene.caption.steps)
+    assert about["duration"] == pytest.approx(1.3 * (steps + 1), abs=0.2)
+    # In the middle of each word's time another word is marked.
+    middles = [frames[round(13 * (index + 0.5))] for index in range(steps)]
+    gif = Image.open(io.BytesIO(FORMATS["gif"].make(resized)))
+    for index, frame in enumerate(middles):
+        gif.seek(index)
+        same = np.asarray(gif.convert("RGB").resize(frame.shape[1::-1]), dtype=float)
+        differences = [np.abs(other - same).mean() for other in middles]
+        assert differences[index] == min(differences)
+
+
+def test_a_video_without_the_library_is_refused_in_one_sentence(scene, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with refused(CaptioningError, "pip install imageio-ffmpeg"):
+        FORMATS["mp4"].make(scene)
+
+
+def test_where_the_model_looked_everywhere_pictures_say_so(scene):
+    [first, *others] = scene.caption.steps
+    for attention, tagged in ((np.full((8, 8), 1 / 64, dtype=np.float32), True), (peaked(2, 3), False)):
+        steps = (replace(first, attention=attention), *others)
+        pane = CaptionPane(replace(scene.caption, steps=steps))
+        corners = [
+            np.asarray(picture.crop((0, picture.height - 40, picture.width // 2, picture.height)), dtype=int)
+            for picture in (drawn(scene.photo, pane, 0, "heat"), attention_overlay(scene.photo, attention))
+        ]
+        assert bool(np.abs(corners[0] - corners[1]).max()) == tagged
 
 
 def worded(scene: Scene, text: str) -> Scene:
@@ -203,7 +252,7 @@ def test_what_cannot_be_exported_is_reported_in_one_sentence(run_main, photos, t
         ("export", tmp_path / "no.jpg", "--format", "gif", "-o", tmp_path / "kept.gif"),
         ("export", photo, "--format", "gif", "-o", tmp_path / "nowhere" / "out.gif"),
         ("export", photo, "--format", "gif", "-o", tmp_path),
-        ("export", photo, "--format", "mp4", "-o", tmp_path / "out.mp4"),
+        ("export", photo, "--format", "avi", "-o", tmp_path / "out.mp4"),
         ("export", photo, "--format", "gif"),
     ]
     for call in calls:

@@ -191,9 +191,9 @@ def count_loaded(target: Target, mutations: list[tuple[dict[int, bytes], int | N
     return count
 
 
-def test_1050_bits_flipped_in_names_types_shapes_and_places(target):
+def test_1090_bits_flipped_in_names_types_shapes_and_places(target):
     draw = random.Random(1)
-    bits = draw.sample(range(8 * target.tensors, 8 * target.header), 1050)
+    bits = draw.sample(range(8 * target.tensors, 8 * target.header), 1090)
     assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) == 0
 
 
@@ -203,10 +203,10 @@ def test_80_bits_flipped_in_the_metadata(target):
     assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 80
 
 
-def test_60_bits_flipped_in_tensors(target):
+def test_20_bits_flipped_in_tensors(target):
     draw = random.Random(3)
-    bits = draw.sample(range(8 * target.header, 8 * len(target.whole)), 60)
-    assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) > 30
+    bits = draw.sample(range(8 * target.header, 8 * len(target.whole)), 20)
+    assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) > 10
 
 
 def test_260_swarms_of_bits_flipped_anywhere_in_the_header(target):

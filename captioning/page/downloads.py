@@ -60,7 +60,9 @@ def show_downloads(checkpoint: FileFingerprint, photo: Photo, panes: Sequence[Ca
     state.scene = Scene(photo.title, photo.image, tuple(panes), state.look, credit.strip())
     with st.popover("Download", icon=":material/download:", key="download"):
         show_buttons("formats", [
-            Button(kind.name, {"name": "download", "suffix": suffix}, kind.help) for suffix, kind in FORMATS.items()
+            Button(kind.name, {"name": "download", "suffix": suffix}, kind.help)
+            for suffix, kind in FORMATS.items()
+            if kind.can_be_made
         ])  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """The kinds of file that a caption is exported as. The command line and the page offer these."""
 
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,23 +11,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: what it is called on screen, a word of help, its MIME type, and the function that makes it."""
+    """A kind of file.
+
+    Attributes:
+        name, help: what it is called on screen, and a word of help.
+        mime: its MIME type.
+        place: the function that makes it, and the module beside this one that has it.
+        library: that it needs besides those of the app; empty where it needs none.
+    """
 
     name: str
     help: str
     mime: str
-    function: str
+    place: str
+    library: str = ""
+
+    @property
+    def can_be_made(self) -> bool:
+        """Whether its library is installed."""
+        return not self.library or find_spec(self.library) is not None
 
     def make(self, scene: "Scene") -> bytes:
-        # Here, so that a command that only explains itself does not wait for what drawing needs.
-        from captioning.visualize import export
+        """The file.
 
-        return getattr(export, self.function)(scene)
+        Raises:
+            CaptioningError: it cannot be made.
+        """
+        # Here, so that a command that only explains itself does not wait for what drawing needs.
+        module, function = self.place.split(".")
+        return getattr(import_module(f"captioning.visualize.{module}"), function)(scene)
 
 
 FORMATS = {
-    "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "to_gif"),
-    "png": Format("Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "to_png"),
-    "html": Format("Step-through (HTML)", "One file to mail: opens in any browser, offline.", "text/html", "to_html"),
-    "json": Format("Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "to_json"),
+    "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "animation.to_gif"),
+    "mp4": Format(
+        "Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", library="imageio_ffmpeg"
+    ),
+    "png": Format(
+        "Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "film_strip.to_png"
+    ),
+    "html": Format(
+        "Step-through (HTML)", "One file to mail: opens in any browser, offline.", "text/html", "export.to_html"
+    ),
+    "json": Format(
+        "Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "export.to_json"
+    ),
 }
