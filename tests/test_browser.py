@@ -727,6 +727,7 @@ def test_the_downloads_hold_the_caption(page, tmp_path, browser):
     said = words(page)
     gif = Image.open(io.BytesIO(take(page, "Animation (GIF)")))
     assert gif.n_frames == len(said)
+    assert take(page, "Video (MP4)")[4:8] == b"ftyp"
     png = Image.open(io.BytesIO(take(page, "Film strip (PNG)")))
     assert png.width >= 1920
     data = json.loads(take(page, "Data (JSON)"))

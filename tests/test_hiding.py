@@ -14,7 +14,7 @@ from captioning.visualize.export import Scene
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.player.data import CaptionPane
 from tests.helpers import refused
-from tests.page import captions_of, errors, player_data, report, text_of
+from tests.page import captions_of, errors, report, text_of
 
 GRAY = (128, 128, 128)
 UPPER_HALF = (0, 0, 1, 0.5)
@@ -107,20 +107,6 @@ def test_the_files_show_what_was_hidden(captioner, photo):
     edges = [np.abs(np.diff(half[: size // 2], axis=0)).mean() for half in (frame[:, :size], frame[:, size:])]
     assert edges[1] < edges[0]
     assert f'"hidden": [{json.dumps(list(UPPER_HALF))}]' in files["html"].decode()
-
-
-def test_words_that_the_first_caption_does_not_say_are_marked(start, captioner, photo):
-    app = start(photo="Astronaut", hide="0,0,1,0.5")
-    assert errors(app) == []
-    one, two = player_data(app)["captions"]
-    assert [one["text"], two["text"]] == [captioner(photo).text, captioner(photo, hidden=[UPPER_HALF]).text]
-    assert (one["hidden"], two["hidden"]) == ([], [list(UPPER_HALF)])
-    assert not any(step["changed"] for step in one["steps"])
-    kept = [step["word"] for step in two["steps"] if not step["changed"]]
-    changed = [step["word"] for step in two["steps"] if step["changed"]]
-    words = iter(step["word"] for step in one["steps"])
-    assert all(word in words for word in kept)
-    assert changed
 
 
 def test_hidden_parts_and_other_words_are_undone_in_order(start):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from difflib import ndiff
 from pathlib import Path
 from queue import Queue
 
@@ -282,6 +283,8 @@ def test_every_choice_shows_what_python_says(site, context, captioner, photos):
         expect(sentences).to_have_count(2)
         seen = captioner(path, SearchOptions(beam_size=1), hidden=[(0.333, 0.333, 0.667, 0.667)])
         assert words(page, 1)[:-1] == seen.text.split()
+        added = [line[2:] for line in ndiff(words(page, 0), words(page, 1)) if line.startswith("+")]
+        assert page.locator(".sentence .changed").all_inner_texts() == added != []
         expect(page.get_by_text("What if it did not see what is gray?")).to_be_visible()
         page.keyboard.press("u")
         expect(sentences).to_have_count(1)

@@ -2,8 +2,6 @@
 
 import base64
 import io
-from collections.abc import Sequence
-from difflib import SequenceMatcher
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -43,14 +41,6 @@ def to_url(image: Image.Image) -> str:
 def spoken(word: str) -> str:
     """The word as it is shown: the end token is named without its brackets."""
     return "end" if word == SPECIAL_TOKENS[END] else word
-
-
-def new_words(words: Sequence[str], others: Sequence[str]) -> list[bool]:
-    """For each word whether it is new beside another caption, of which as much as possible is taken to be the same."""
-    new = [True] * len(words)
-    for _, start, count in SequenceMatcher(a=others, b=words, autojunk=False).get_matching_blocks():
-        new[start : start + count] = [False] * count
-    return new
 
 
 def number(value: float, digits: int = 2) -> str:

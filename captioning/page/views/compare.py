@@ -1,6 +1,7 @@
 """The comparison: the photo at every beam width, and two checkpoints side by side."""
 
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 
 import streamlit as st
 
@@ -15,7 +16,7 @@ from captioning.page.library import Photo, offered_checkpoints
 from captioning.page.player import show_player
 from captioning.page.text import LOG_PROBABILITY, show_training_note, with_marks
 from captioning.visualize.player.data import CaptionPane
-from captioning.visualize.screen import new_words, number
+from captioning.visualize.screen import number
 
 
 def show_comparison(checkpoint: FileFingerprint, photo: Photo) -> None:
@@ -63,7 +64,7 @@ def show_widths(captions: Mapping[int, Caption]) -> None:
                     f"open {widths[0]}", [Button(describe_widths(widths), event, "Step through it")], width=150
                 )
                 words = text.split()
-                st.markdown(with_marks(words, new_words(words, first.split())), width="content")
+                st.markdown(with_marks(words, _new_words(words, first.split())), width="content")
                 times = [round(captions[width].seconds.search * 1000) for width in widths]
                 fastest, slowest = min(times), max(times)
                 took = f"{fastest} to {slowest} ms" if fastest < slowest else f"{fastest} ms"
@@ -87,3 +88,11 @@ def open_width(event: dict) -> None:
     """Step through the caption of a beam width."""
     choose("beam_size", event["width"])
     choose("view", "step")
+
+
+def _new_words(words: Sequence[str], others: Sequence[str]) -> list[bool]:
+    """For each word whether it is new beside another caption, of which as much as possible is taken to be the same."""
+    new = [True] * len(words)
+    for _, start, count in SequenceMatcher(a=others, b=words, autojunk=False).get_matching_blocks():
+        new[start : start + count] = [False] * count
+    return new

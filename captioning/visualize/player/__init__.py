@@ -7,6 +7,6 @@ def script() -> str:
     """The player's JavaScript."""
     names = (
         "elements", "keys", "resize", "overlay", "looks", "thought", "occlusion", "presenting", "touching", "hiding",
-        "voice", "copying", "playing", "pane", "player",
+        "voice", "copying", "playing", "difference", "pane", "player",
     )  # fmt: skip
     return "".join(source(f"player/{name}.js") for name in names)

@@ -23,7 +23,7 @@ from captioning.visualize.overlay import (
     contour_color,
     occlusion_map,
 )
-from captioning.visualize.screen import fit, new_words, spoken, squeezed, to_url
+from captioning.visualize.screen import fit, spoken, squeezed, to_url
 
 DISPLAY_SIZE = 1000
 
@@ -78,7 +78,7 @@ def player_data(
         "title": title,
         "photo": {"url": to_url(small), "width": small.width, "height": small.height},
         "grid": dict(zip(("rows", "columns"), panes[0].caption.steps[0].attention.shape, strict=True)),
-        "captions": [_pane_data(pane, panes[0]) for pane in panes],
+        "captions": [_pane_data(pane) for pane in panes],
         "look": look if look in looks else next(iter(looks)),
         "what_if": bool(vocabulary),
         "vocabulary": list(vocabulary),
@@ -104,9 +104,8 @@ def drawing(looks: Mapping[str, str]) -> dict:
     }
 
 
-def _pane_data(pane: CaptionPane, first: CaptionPane) -> dict:
-    said, before = ([step.word for step in each.caption.steps] for each in (pane, first))
-    changed, drawn = new_words(said, before), _occlusion_maps(pane)
+def _pane_data(pane: CaptionPane) -> dict:
+    drawn = _occlusion_maps(pane)
     return {
         "text": pane.caption.text,
         "heading": pane.heading,
@@ -115,12 +114,7 @@ def _pane_data(pane: CaptionPane, first: CaptionPane) -> dict:
         "agreement": pane.occlusion and round(pane.occlusion.agreement, 2),
         "sureness": pane.caption.sureness,
         "steps": [
-            {
-                **_step_data(step),
-                "forced": index == pane.forced - 1,
-                "changed": changed[index],
-                "occlusion": drawn[index],
-            }
+            {**_step_data(step), "forced": index == pane.forced - 1, "occlusion": drawn[index]}
             for index, step in enumerate(pane.caption.steps)
         ],
     }

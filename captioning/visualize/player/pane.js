@@ -3,8 +3,9 @@
 /*
  * One caption on the page: its photo, its words, what the model thought, and the film strip.
  *
- * createPane(caption, index, photo, on) returns {caption, heading, figure, canvas, scale, sentence, words, thought, strip,
+ * createPane(caption, first, index, photo, on) returns {caption, heading, figure, canvas, scale, sentence, words, thought, strip,
  * frames, photo}: elements, and the photo to draw, which is null until it is loaded.
+ *   first  the caption beside which its words are marked as new.
  *   index  counts captions that stand beside each other.
  *   photo  its width and height.
  *   on.word(pane, at)  somebody chose the word `at` of the sentence.
@@ -13,7 +14,7 @@
 
 const STRIP_HEIGHT = 72;
 
-function createPane(caption, index, photo, on) {
+function createPane(caption, first, index, photo, on) {
   const made = (tag, name) => {
     const element = make(tag, name);
     element.dataset.made = "";
@@ -31,7 +32,8 @@ function createPane(caption, index, photo, on) {
   // From right to left where its words are written so.
   sentence.dir = "auto";
   sentence.setAttribute("aria-label", caption.text);
-  const words = caption.steps.map((step, at) => wordButton(step, () => on.word(pane, at)));
+  const isNew = newWords(...[caption, first].map(({ steps }) => steps.map((step) => step.word)));
+  const words = caption.steps.map((step, at) => wordButton(step, isNew[at], () => on.word(pane, at)));
   for (const word of words) sentence.append(word, " ");
   const thought = made("div", "thought");
   thought.append(make("div"));
@@ -91,11 +93,11 @@ function describePicture({ caption: { hidden } }, step, view, data) {
   return `${seen}, with the model's attention while choosing the word ${step.label}${flat}`;
 }
 
-function wordButton(step, onclick) {
+function wordButton(step, isNew, onclick) {
   const button = make("button", step.end ? "word end" : "word", step.label);
-  const title = `${step.label}: ${percent(step.probability)}${step.changed ? ", another word than before" : ""}`;
+  const title = `${step.label}: ${percent(step.probability)}${isNew ? ", another word than before" : ""}`;
   Object.assign(button, { type: "button", title, onclick });
-  button.classList.toggle("changed", step.changed);
+  button.classList.toggle("changed", isNew);
   button.classList.toggle("forced", step.forced);
   button.style.setProperty("--probability", step.probability);
   return button;

@@ -79,7 +79,7 @@ function createPlayer(root, hooks = {}) {
     player.classList.toggle("stacked", stacked);
     player.classList.toggle("pair", data.captions.length > 1 && !stacked);
     player.style.setProperty("--ratio", data.photo.width / data.photo.height);
-    panes = data.captions.map((caption, index) => createPane(caption, index, data.photo, chosen));
+    panes = data.captions.map((caption, index) => createPane(caption, data.captions[0], index, data.photo, chosen));
     const controls = part("controls");
     for (const pane of panes) controls.before(pane.heading, pane.figure, pane.sentence);
     for (const pane of panes) {
