@@ -2,14 +2,15 @@
 
 python -m benchmarks.app [--runs N]
 
-Measured are a step to the next word, a change of the beam width, a part of the photo that is hidden, and what mattered
-for the words, each until what is new is drawn; and changes of the width while somebody else uploads a photo of 64
-megapixels. For the time to the first caption see benchmarks.start.
+Measured are a step to the next word, another word in its place (What-if), a part of the photo that is hidden, what
+mattered for the words, a change of the beam width and the next photo, each until what is new is drawn; and changes of
+the width while somebody else uploads a photo of 64 megapixels. For the time to the first caption see benchmarks.start.
 """
 
 import re
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -33,26 +34,31 @@ def main() -> None:
     parser = summarised(__doc__)
     parser.add_argument("--runs", type=int, default=3, help="times that the app is started (default: %(default)s)")
     arguments = parser.parse_args()
-    steps, widths, hidden, mattered, beside = [], [], [], [], []
+    found: dict[str, list[float]] = {}
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = launch(playwright)
         for run in range(arguments.runs):
             with running_app(Path(folder) / f"{run}.txt") as server:
-                page = browser.new_page(viewport={"width": 1440, "height": 900})
-                page.set_default_timeout(PATIENCE)
-                open_player(page, server.url)
-                steps += measure_steps(page)
-                hidden += measure_hidden(page)
-                mattered.append(measure_what_mattered(page))
-                widths += measure_widths(page)
-                beside += measure_beside_upload(page, browser, server.url, large_photo(Path(folder)))
-                page.close()
+                for what, seconds in measure(browser, server.url, Path(folder)):
+                    found.setdefault(what, []).extend(seconds)
         browser.close()
-    report("step to the next word", steps)
-    report("part of the photo hidden", hidden)
-    report("what mattered", mattered)
-    report("change of beam width", widths)
-    report("the same while 64 megapixels are uploaded", beside)
+    for what, seconds in found.items():
+        print(f"{what}: {spread([1000 * each for each in seconds])} ms, {len(seconds)} times")
+
+
+def measure(browser: Browser, url: str, folder: Path) -> Iterator[tuple[str, list[float]]]:
+    """What somebody does one after the other, and the seconds of each time."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    open_player(page, url)
+    yield "step to the next word", measure_steps(page)
+    yield "another word (What-if)", measure_what_if(page)
+    yield "part of the photo hidden", measure_hidden(page)
+    yield "what mattered", [measure_what_mattered(page)]
+    yield "change of beam width", measure_widths(page)
+    yield "the same while 64 megapixels are uploaded", measure_beside_upload(page, browser, url, large_photo(folder))
+    yield "next photo", measure_photos(page)
+    page.close()
 
 
 def measure_steps(page: Page) -> list[float]:
@@ -61,8 +67,17 @@ def measure_steps(page: Page) -> list[float]:
     return [page.locator(".picture canvas").first.evaluate(STEP) / 1000 for _ in range(count)]
 
 
+def measure_what_if(page: Page) -> list[float]:
+    """Seconds from each click on the second likeliest word until the caption that follows from it is there."""
+    seconds = []
+    for word in (1, 2, 3, 4):
+        page.locator(".sentence button").nth(word).click()
+        seconds.append(measure_change(page, page.locator(".likely button").first.click, "say="))
+    return seconds
+
+
 def measure_hidden(page: Page) -> list[float]:
-    """Seconds from the end of each drag over the photo until the address, written after the caption, has the part."""
+    """Seconds from the end of each drag over the photo until the caption without that part is there."""
     box = page.locator(".picture").bounding_box()
     assert box
     seconds = []
@@ -70,12 +85,30 @@ def measure_hidden(page: Page) -> list[float]:
         page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.2 * box["height"])
         page.mouse.down()
         page.mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"], steps=4)
+        seconds.append(measure_change(page, page.mouse.up, "hide="))
+    return seconds
+
+
+def measure_change(page: Page, change: Callable[[], object], named: str) -> float:
+    """Seconds until the address, written after the caption, has the change, which is then undone."""
+    started = time.perf_counter()
+    change()
+    page.wait_for_url(re.compile(named), wait_until="commit")
+    seconds = time.perf_counter() - started
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_function("name => !location.search.includes(name)", arg=named)
+    return seconds
+
+
+def measure_photos(page: Page) -> list[float]:
+    """Seconds from the key for the next photo until that is there with its caption, of photos never seen before."""
+    seconds = []
+    for _ in range(5):
+        shown = page.locator(".picture canvas").get_attribute("aria-label")
         started = time.perf_counter()
-        page.mouse.up()
-        page.wait_for_url(re.compile("hide="), wait_until="commit")
+        page.keyboard.press("n")
+        page.locator(f'.picture canvas:not([aria-label="{shown}"])').wait_for()
         seconds.append(time.perf_counter() - started)
-        page.get_by_role("button", name="Undo").click()
-        page.wait_for_function("!location.search.includes('hide=')")
     return seconds
 
 
@@ -127,10 +160,6 @@ def measure_beside_upload(page: Page, browser: Browser, url: str, photo: Path) -
         seconds.append(change_width(page, 2 - len(seconds) % 2))
     other.close()
     return seconds
-
-
-def report(what: str, seconds: list[float]) -> None:
-    print(f"{what}: {spread([1000 * each for each in seconds])} ms, {len(seconds)} times")
 
 
 if __name__ == "__main__":
