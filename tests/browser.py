@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -139,6 +139,13 @@ def serving(folder: Path, headers: dict[str, str] | None = None, answers: Queue 
 
 def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+
+
+def launch_own(playwright: Playwright, profile: Path) -> BrowserContext:
+    """A browser with a profile of its own, in which pages share a cache and storage."""
+    return playwright.chromium.launch_persistent_context(
+        profile, executable_path=CHROMIUM, args=CHROMIUM_FLAGS, viewport={"width": 1440, "height": 900}
+    )
 
 
 def open_player(page: Page, url: str) -> None:

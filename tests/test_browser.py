@@ -56,15 +56,6 @@ pytestmark = [
 expect.set_options(timeout=PATIENCE)
 
 
-@pytest.fixture
-def page(browser: Browser, server) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    open_player(page, f"{server.url}/?photo=Astronaut#word=1")
-    yield page
-    page.close()
-
-
 def is_covered(control: Locator) -> bool:
     """Whether something else takes the clicks on a control."""
     return control.evaluate(

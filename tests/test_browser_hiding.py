@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
 from difflib import ndiff
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from captioning import Captioner, hide, open_image
 from captioning.hiding import Rectangle, read_rectangle
@@ -32,16 +31,6 @@ pytestmark = [
 
 GRAY = [128, 128, 128]
 PIXEL = "(canvas, [x, y]) => [...canvas.getContext('2d').getImageData(x * canvas.width, y * canvas.height, 1, 1).data]"
-
-
-@pytest.fixture
-def page(browser: Browser, server) -> Iterator[Page]:
-    expect.set_options(timeout=PATIENCE)
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.set_default_timeout(PATIENCE)
-    open_player(page, f"{server.url}/?photo=Astronaut#word=1")
-    yield page
-    page.close()
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ OF_COMMANDS = [
     ("caption PHOTOS --output HERE/a.csv", "--workers", ("0", "-1", "1.5", "x", "1001", "", "nan")),
     ("caption PHOTOS", "--output", ("a.doc", ".", "/", "csv", "nowhere/a.csv")),
     ("export PHOTO -o HERE/a.gif --format gif", "--look", ("x", "", "HEAT")),
-    ("export PHOTO -o HERE/a.gif", "--format", ("mp4", "", "GIF", "gif,png")),
+    ("export PHOTO -o HERE/a.gif", "--format", ("avi", "", "GIF", "gif,png")),
     ("export PHOTO --format json", "--output", PLACES),
     ("evaluate --data HERE", "--beam-size", BEAMS),
     ("evaluate --data HERE", "--split", ("train", "", "TEST")),
