@@ -19,7 +19,7 @@ app: $(APP)
 	$(VENV)/bin/streamlit run app.py $(if $(PHOTOS),-- --photos "$(PHOTOS)")
 
 test: $(DEV)
-	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-quick: $(DEV)
 	$(VENV)/bin/python -m pytest -m "not slow and not hostile and not browser" --numprocesses auto --dist loadfile

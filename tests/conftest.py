@@ -21,6 +21,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+# Files that take longest, longest first: begun last, one would keep a process busy while the others have nothing to do.
+LONGEST = ("browser", "site", "hostile_checkpoints", "disk_and_kills", "training", "uploads", "ray", "app", "data_page")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
+
 @pytest.fixture(scope="session")
 def flickr8k() -> Path:
     """The real Flickr8k beside the checkout."""

@@ -191,16 +191,16 @@ def count_loaded(target: Target, mutations: list[tuple[dict[int, bytes], int | N
     return count
 
 
-def test_1090_bits_flipped_in_names_types_shapes_and_places(target):
+def test_1220_bits_flipped_in_names_types_shapes_and_places(target):
     draw = random.Random(1)
-    bits = draw.sample(range(8 * target.tensors, 8 * target.header), 1090)
+    bits = draw.sample(range(8 * target.tensors, 8 * target.header), 1220)
     assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) == 0
 
 
-def test_80_bits_flipped_in_the_metadata(target):
+def test_40_bits_flipped_in_the_metadata(target):
     draw = random.Random(2)
-    bits = draw.sample(range(64, 8 * target.tensors), 80)
-    assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 80
+    bits = draw.sample(range(64, 8 * target.tensors), 40)
+    assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 40
 
 
 def test_20_bits_flipped_in_tensors(target):
@@ -225,18 +225,18 @@ def test_400_other_lengths_of_file_and_header(target):
     assert count_loaded(target, cut + cut_header + longer + claims) == 0
 
 
-def test_150_places_of_tensors_swapped(target):
+def test_60_places_of_tensors_swapped(target):
     """Two tensors of one type and size have each other's weights then, and those are what the file says."""
     draw = random.Random(6)
     text = target.whole[target.tensors : target.header].decode()
     places = [part.split("]")[0] for part in text.split('"data_offsets":[')[1:]]
     mutations = []
-    while len(mutations) < 150:
+    while len(mutations) < 60:
         one, other = draw.sample(places, 2)
         if len(one) == len(other):
             where = (target.tensors + text.index(f"[{place}]") + 1 for place in (one, other))
             mutations.append((dict(zip(where, (other.encode(), one.encode()), strict=True)), None))
-    assert 0 < count_loaded(target, mutations) < 150
+    assert 0 < count_loaded(target, mutations) < 60
 
 
 def test_90_bits_flipped_in_graphs(target):
