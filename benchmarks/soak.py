@@ -149,7 +149,8 @@ class Person:
         await self.check("say instead")
 
     async def download(self) -> None:
-        suffixes, came = self.chance.sample(list(FORMATS), self.chance.randint(1, len(FORMATS))), []
+        offered = [suffix for suffix, kind in FORMATS.items() if kind.on_page]
+        suffixes, came = self.chance.sample(offered, self.chance.randint(1, len(offered))), []
 
         def note(file: Download) -> None:
             came.append(file)

@@ -18,6 +18,9 @@ from captioning.inference.options import SearchOptions
 from captioning.visualize.formats import FORMATS
 from captioning.visualize.looks import OCCLUSION
 
+# As many as a checkpoint's record has room for.
+MOST_AVERAGED = 16
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -169,8 +172,8 @@ def run_average(arguments: argparse.Namespace) -> int:
     """Write the mean of several checkpoints."""
     _check_making("average", arguments.output)
     paths = arguments.checkpoints
-    if len(paths) < 2:
-        raise CaptioningError("A mean is of two checkpoints or more: name others beside the first.")
+    if not 2 <= len(paths) <= MOST_AVERAGED:
+        raise CaptioningError(f"A mean is of 2 to {MOST_AVERAGED} checkpoints, not {len(paths)}: name as many.")
     # Here, so that nobody else waits for PyTorch.
     from captioning.model.model import save_model
     from captioning.training.mean import mean_of_checkpoints

@@ -110,7 +110,7 @@ class TrainingRecord(RunRecord, kw_only=True, omit_defaults=True):
     """
 
     datasets: Annotated[list[DataSetRecord], Meta(max_length=20)] = []
-    stages: Annotated[list[StageRecord], Meta(max_length=20)] = []
+    stages: Annotated[list[StageRecord], Meta(max_length=MOST_NAMES)] = []
     min_frequency: Integer | None = None
     means: Annotated[list[MeanRecord], Meta(max_length=20)] = []
     mean_of: Annotated[list[str], Meta(max_length=20)] = []

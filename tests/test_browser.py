@@ -718,7 +718,6 @@ def test_the_downloads_hold_the_caption(page, tmp_path, browser):
     said = words(page)
     gif = Image.open(io.BytesIO(take(page, "Animation (GIF)")))
     assert gif.n_frames == len(said)
-    assert take(page, "Video (MP4)")[4:8] == b"ftyp"
     png = Image.open(io.BytesIO(take(page, "Film strip (PNG)")))
     assert png.width >= 1920
     data = json.loads(take(page, "Data (JSON)"))
@@ -755,7 +754,7 @@ def test_a_file_that_was_asked_for_comes_though_the_next_control_is_touched_at_o
 
 
 def test_every_file_comes_of_several_that_are_asked_for_one_after_the_other(page):
-    suffixes = list(FORMATS)
+    suffixes = [suffix for suffix, kind in FORMATS.items() if kind.on_page]
     came = []
     page.on("download", lambda download: came.append(download.suggested_filename.rpartition(".")[2]))
     # So that the server is slow, and a click finds it between two runs of the page.

@@ -174,7 +174,8 @@ def test_what_has_no_mean_is_refused(trained, tmp_path, run_main):
     words = Vocabulary([*info.vocabulary.words[:-1], "another"])
     save_model(other, model, words, info.training)
     for arguments, named in (
-        ([stage], "two checkpoints or more"),
+        ([stage] * 17, "2 to 16 checkpoints, not 17"),
+        ([stage], "2 to 16 checkpoints, not 1"),
         ([stage, other], "their architecture or their words differ"),
         ([stage, tmp_path / "nowhere.safetensors"], "nowhere.safetensors"),
     ):

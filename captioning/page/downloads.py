@@ -62,7 +62,7 @@ def show_downloads(checkpoint: FileFingerprint, photo: Photo, panes: Sequence[Ca
         show_buttons("formats", [
             Button(kind.name, {"name": "download", "suffix": suffix}, kind.help)
             for suffix, kind in FORMATS.items()
-            if kind.can_be_made
+            if kind.on_page
         ])  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import torch
 from captioning.checkpoint import CheckpointInfo
 from captioning.errors import CheckpointError
 from captioning.model.model import CaptioningModel, load_model
-from captioning.record import MeanRecord
+from captioning.record import MeanRecord, StageRecord
 
 
 def mean_of_checkpoints(
@@ -30,7 +30,7 @@ def mean_of_checkpoints(
         CheckpointError: one is not sound, or has another architecture or other words than the last.
     """
     model, info = load_model(paths[-1])
-    stages = []
+    stages: list[StageRecord] = []
     weights = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
     for path, share in zip(paths, shares, strict=True):
         other, its = load_model(path)

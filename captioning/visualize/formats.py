@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,19 +16,14 @@ class Format:
         name, help: what it is called on screen, and a word of help.
         mime: its MIME type.
         place: the function that makes it, and the module beside this one that has it.
-        library: that it needs besides those of the app; empty where it needs none.
+        on_page: whether the page offers it.
     """
 
     name: str
     help: str
     mime: str
     place: str
-    library: str = ""
-
-    @property
-    def can_be_made(self) -> bool:
-        """Whether its library is installed."""
-        return not self.library or find_spec(self.library) is not None
+    on_page: bool = True
 
     def make(self, scene: "Scene") -> bytes:
         """The file.
@@ -44,9 +38,8 @@ class Format:
 
 FORMATS = {
     "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "animation.to_gif"),
-    "mp4": Format(
-        "Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", library="imageio_ffmpeg"
-    ),
+    # Not on the page: it keeps a core busy for seconds, and with twelve people at one app others waited for 90.
+    "mp4": Format("Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", on_page=False),
     "png": Format(
         "Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "film_strip.to_png"
     ),
