@@ -28,7 +28,7 @@ from benchmarks.processes import MEGABYTE
 from benchmarks.report import Finding, summarised
 from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning.page.gallery import sample_photos
-from captioning.visualize.formats import FORMATS
+from captioning.visualize.formats import FORMATS, ON_PAGE
 from tests.browser import CHROMIUM, CHROMIUM_FLAGS, PATIENCE, Server, in_gallery, running_app
 
 PEOPLE = 12
@@ -149,8 +149,7 @@ class Person:
         await self.check("say instead")
 
     async def download(self) -> None:
-        offered = [suffix for suffix, kind in FORMATS.items() if kind.on_page]
-        suffixes, came = self.chance.sample(offered, self.chance.randint(1, len(offered))), []
+        suffixes, came = self.chance.sample(list(ON_PAGE), self.chance.randint(1, len(ON_PAGE))), []
 
         def note(file: Download) -> None:
             came.append(file)

@@ -28,7 +28,7 @@ from tests.helpers import INT8_CHECKPOINT, TIE, assert_same, captioner_of, check
 
 LIBRARIES = (ONNX_RUNTIME, PYTORCH)
 INT8 = "ONNX Runtime in int8"
-DEV_PHOTOS = 60
+DEV_PHOTOS = 100
 
 
 @pytest.fixture(scope="module")

@@ -343,10 +343,10 @@ def test_a_checkpoint_that_another_training_wrote_meanwhile_is_kept(data, tmp_pa
     through(start(train_stage_one, data, tmp_path, "--output", tmp_path / "other.safetensors"))
 
 
-def test_caching_killed_at_ten_moments(photos, features, tmp_path, start):
+def test_caching_killed_at_fifteen_moments(photos, features, tmp_path, start):
     seconds = through(start(fill_cache, tmp_path / "whole", photos[:40]))
     moments, killed = random.Random(1), 0
-    while killed < 10:
+    while killed < 15:
         folder = tmp_path / f"cache{moments.random()}"
         killed += start(fill_cache, folder, photos[:40]).kill(moments.uniform(0, seconds))
         there = sum(check_cache(place, features) for place in folder.glob("*"))
@@ -366,12 +366,12 @@ def check_cache(place: Path, features: np.ndarray) -> int:
     return done.sum()
 
 
-def test_checkpoint_writing_killed_at_ten_moments(tmp_path, start):
+def test_checkpoint_writing_killed_at_fifteen_moments(tmp_path, start):
     path = tmp_path / "model.safetensors"
     save_tiny(path, 0)
     seconds = through(start(save_tiny, tmp_path / "other.safetensors", 1))
     moments, killed, before = random.Random(2), 0, 0
-    while killed < 10:
+    while killed < 15:
         killed += start(save_tiny, path, before + 1).kill(moments.uniform(0, seconds))
         before, last = seed_of(path), before
         assert before in (last, last + 1)

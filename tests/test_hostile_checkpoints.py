@@ -191,22 +191,22 @@ def count_loaded(target: Target, mutations: list[tuple[dict[int, bytes], int | N
     return count
 
 
-def test_1220_bits_flipped_in_names_types_shapes_and_places(target):
+def test_1050_bits_flipped_in_names_types_shapes_and_places(target):
     draw = random.Random(1)
-    bits = draw.sample(range(8 * target.tensors, 8 * target.header), 1220)
+    bits = draw.sample(range(8 * target.tensors, 8 * target.header), 1050)
     assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) == 0
 
 
-def test_40_bits_flipped_in_the_metadata(target):
+def test_80_bits_flipped_in_the_metadata(target):
     draw = random.Random(2)
-    bits = draw.sample(range(64, 8 * target.tensors), 40)
-    assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 40
+    bits = draw.sample(range(64, 8 * target.tensors), 80)
+    assert 0 < count_loaded(target, [(target.flipped(bit), None) for bit in bits]) < 80
 
 
-def test_20_bits_flipped_in_tensors(target):
+def test_60_bits_flipped_in_tensors(target):
     draw = random.Random(3)
-    bits = draw.sample(range(8 * target.header, 8 * len(target.whole)), 20)
-    assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) > 10
+    bits = draw.sample(range(8 * target.header, 8 * len(target.whole)), 60)
+    assert count_loaded(target, [(target.flipped(bit), None) for bit in bits]) > 30
 
 
 def test_260_swarms_of_bits_flipped_anywhere_in_the_header(target):
@@ -225,18 +225,18 @@ def test_400_other_lengths_of_file_and_header(target):
     assert count_loaded(target, cut + cut_header + longer + claims) == 0
 
 
-def test_60_places_of_tensors_swapped(target):
+def test_150_places_of_tensors_swapped(target):
     """Two tensors of one type and size have each other's weights then, and those are what the file says."""
     draw = random.Random(6)
     text = target.whole[target.tensors : target.header].decode()
     places = [part.split("]")[0] for part in text.split('"data_offsets":[')[1:]]
     mutations = []
-    while len(mutations) < 60:
+    while len(mutations) < 150:
         one, other = draw.sample(places, 2)
         if len(one) == len(other):
             where = (target.tensors + text.index(f"[{place}]") + 1 for place in (one, other))
             mutations.append((dict(zip(where, (other.encode(), one.encode()), strict=True)), None))
-    assert 0 < count_loaded(target, mutations) < 60
+    assert 0 < count_loaded(target, mutations) < 150
 
 
 def test_90_bits_flipped_in_graphs(target):

@@ -105,7 +105,7 @@ def run(folder: Path, arguments: list[str]) -> str:
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    run(folder, train(data, folder, *STAGES, "--graphs", "--no-quantize"))
+    run(folder, train(data, folder, *STAGES, "--graphs"))
     return folder
 
 

@@ -50,3 +50,4 @@ FORMATS = {
         "Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "export.to_json"
     ),
 }
+ON_PAGE = {suffix: kind for suffix, kind in FORMATS.items() if kind.on_page}
