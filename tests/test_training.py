@@ -214,6 +214,24 @@ def test_only_the_second_stage_changes_the_encoder_and_only_its_last_blocks(trai
 
 
 @pytest.mark.slow
+def test_a_quantization_aware_stage_reads_photos_and_its_decoder_learns_from_what_int8_sees(trained, data, tmp_path):
+    flags = ["--stages", "3", "--start", str(trained / "run" / "stage2.safetensors"), *OF_STAGE[3]]
+    flags += ["--cache", str(tmp_path / "cache")]
+    for folder, more in (("aware", ["--quantization-aware"]), ("again", ["--quantization-aware"]), ("not", [])):
+        run(tmp_path / folder, train(data, tmp_path / folder, *flags, *more))
+        assert (tmp_path / "cache").exists() == (folder == "not")
+    aware, again, not_aware = (
+        load_model(tmp_path / folder / "run" / "stage3.safetensors")[0].state_dict()
+        for folder in ("aware", "again", "not")
+    )
+    for name, tensor in aware.items():
+        assert torch.equal(tensor, again[name])
+        if name.startswith("encoder."):
+            assert torch.equal(tensor, not_aware[name])
+    assert any(not torch.equal(tensor, not_aware[name]) for name, tensor in aware.items())
+
+
+@pytest.mark.slow
 def test_a_run_killed_in_every_stage_and_resumed_equals_one_that_was_not(trained, data, tmp_path):
     each_step = ["--save-every", "0"]
     # The first at the end of an epoch, where alone a state is saved unless more are asked for.

@@ -76,7 +76,7 @@ def _examples(task: CaptioningTask, split: Split, cache: Path, *, training: bool
     settings, model, ids = task.settings, task.model, split.ids(task.vocabulary)
     mirror = settings.mirror and training
     may_mirror = [mirror and may for may in split.may_mirror]
-    if settings.trained_blocks:
+    if not settings.uses_cache:
         smallest_crop = settings.smallest_crop if training else 1.0
         return PhotoDataset(split.photos, ids, may_mirror, model.config.image_size, smallest_crop)
     with _first_process_first():

@@ -212,7 +212,7 @@ def _check_room(stages: Mapping[int, StageSettings], model: CaptioningModel, pho
     # What a resumed run finds on the disk takes no more room.
     to_begin = {number: settings for number, settings in stages.items() if not run.state(number).exists()}
     # The first stage, which starts right after this, reserves room for its features itself.
-    cached = sum(not settings.trained_blocks for number, settings in to_begin.items() if number != min(stages))
+    cached = sum(settings.uses_cache for number, settings in to_begin.items() if number != min(stages))
     needs = {
         # A state for each stage, and one more while it is being written.
         run.folder: (len(to_begin) + 1) * STATE_BYTES * weights,

@@ -34,6 +34,9 @@ class SharedSettings:
         below=1,
         aliases=("averaging",),
     )
+    quantization_aware: bool = setting(
+        False, "compute the encoder as in int8, so that the model learns to bear its rounding; features are not cached"
+    )
     patience: int | None = setting(None, "epochs without a better score after which a stage ends", least=1)
 
     def __post_init__(self):
@@ -56,7 +59,11 @@ class StageSettings(SharedSettings):
         0, "how many of the encoder's last blocks are trained; with 0 its features are cached", least=0, stage=2
     )
     smallest_crop: float = setting(
-        1.0, "with trained blocks, the least share of a photo's area that a random crop keeps", above=0, most=1, stage=2
+        1.0,
+        "where features are not cached, the least share of a photo's area that a random crop keeps",
+        above=0,
+        most=1,
+        stage=2,
     )
     samples: int = setting(
         0, "captions sampled for each photo in self-critical training; 0 trains on the references", least=0, stage=3
@@ -69,6 +76,11 @@ class StageSettings(SharedSettings):
         super().__post_init__()
         if self.samples == 1:
             raise ValueError("samples must be 0 or at least 2, because self-critical training compares samples")
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether the encoder gives the same features in every epoch, so that they are computed once."""
+        return not (self.trained_blocks or self.quantization_aware)
 
     def teacher_forcing_at(self, epoch: int) -> float:
         """How likely a word is read from the caption in this epoch, counted from 0."""

@@ -19,6 +19,7 @@ from captioning.inference.beam_search import beam_search
 from captioning.inference.options import SearchOptions
 from captioning.inference.torch_backend import TorchBackend
 from captioning.model.model import CaptioningModel
+from captioning.training.fake_quantization import FakeQuantized
 from captioning.training.settings import StageSettings
 from captioning.vocabulary import PAD, Vocabulary
 
@@ -127,10 +128,11 @@ class CaptioningTask(lightning.LightningModule):
         self.log("movement", fmean(map(attention_movement, maps)), batch_size=len(maps), sync_dist=True)
 
     def features(self, batch: Batch) -> torch.Tensor:
-        """The batch's feature grids (N, L, D), computed now where blocks of the encoder are trained."""
-        if not self.settings.trained_blocks:
+        """The batch's feature grids (N, L, D), computed now where they are not cached."""
+        if self.settings.uses_cache:
             return batch.inputs
-        return (self.model if self.training else self.scored_model).encoder(batch.inputs)
+        encoder = (self.model if self.training else self.scored_model).encoder
+        return (FakeQuantized(encoder) if self.settings.quantization_aware else encoder)(batch.inputs)
 
     def on_validation_epoch_end(self) -> None:
         generated = self._gather_generated()

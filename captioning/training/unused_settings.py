@@ -56,8 +56,8 @@ def _unused_of_stages(settings: TrainingSettings, start: CheckpointInfo | None) 
             yield keys, f"{settings.run.start} has finished stage {number}"
     trained = {number: settings.stages[number] for number in numbers}
     for number, stage in trained.items():
-        if stage.smallest_crop < 1 and not stage.trained_blocks:
-            yield {f"stage{number}.smallest_crop"}, f"stage {number} trains no blocks of the encoder"
+        if stage.smallest_crop < 1 and stage.uses_cache:
+            yield {f"stage{number}.smallest_crop"}, f"stage {number} reads cached features"
         if stage.bleu_reward and not stage.samples:
             yield {f"stage{number}.bleu_reward"}, f"stage {number} has no samples to reward"
     yield from _unused_shared([stage for stage in trained.values() if not stage.samples])
