@@ -13,7 +13,7 @@ from captioning.inference.onnx_backend import open_session
 from captioning.model.graphs import export_graphs
 from captioning.model.model import CaptioningModel, load_model
 from captioning.training.fake_quantization import FakeQuantized, round_activations, round_weights
-from captioning.training.quantization import EncoderQuantizer
+from captioning.training.quantization import quantize_encoder
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,8 @@ def pixels(model, photos) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def int8(model, pixels, tmp_path_factory) -> onnx.ModelProto:
-    graph = export_graphs(model)["encoder"]
-    return EncoderQuantizer(graph, pixels, tmp_path_factory.mktemp("quantizer")).quantize()
+def int8(model, pixels) -> onnx.ModelProto:
+    return quantize_encoder(export_graphs(model)["encoder"], pixels)
 
 
 def test_features_are_nearer_to_those_of_int8_than_to_those_of_float32(model, pixels, int8):
@@ -50,9 +49,11 @@ def test_weights_are_those_of_the_graph(model, int8):
     seen = (round_weights(stem) / scales.view(-1, 1, 1, 1)).round().numpy()
     kernels = [numpy_helper.to_array(tensor) for tensor in int8.graph.initializer]
     [ran] = [kernel for kernel in kernels if kernel.dtype == np.int8 and kernel.shape == stem.shape]
-    # Batch norm is folded in there, which may turn a channel's sign, and moves what lies in the middle of two steps.
-    assert np.abs(np.abs(ran.astype(np.float32)) - np.abs(seen)).max() <= 1
-    assert (np.abs(ran.astype(np.float32)) == np.abs(seen)).mean() > 0.99
+    # Scales of pixels and of batch norm are folded in there, which may turn a channel's sign. ONNX Runtime gives those
+    # that are next to nothing a larger scale, for their bias.
+    used = np.abs(ran).max(axis=(1, 2, 3)) == 64
+    assert used.mean() > 0.7
+    assert (np.abs(ran[used].astype(np.float32)) == np.abs(seen[used])).mean() > 0.99
 
 
 def test_activations_have_256_levels_one_of_which_is_zero():

@@ -55,7 +55,7 @@ def test_a_checkpoint_gets_graphs_in_both_precisions_and_the_scores_of_the_bette
     before, after = read_info(plain), read_info(path)
     # Words of noise are no captions, so that integers cost nothing.
     assert after.graph_precisions == ["int8", "float32"]
-    assert "dev, int8 (float32): BLEU-4" in out
+    assert "Dev, int8 (float32): BLEU-4" in out
     assert "has graphs in int8 and float32" in out
     for name, tensor in read_tensors(before, list(before.tensors)).items():
         np.testing.assert_array_equal(tensor, read_tensors(after, [name])[name])

@@ -15,7 +15,7 @@ LARGEST_ACTIVATION = 255
 
 
 class FakeQuantized:
-    """An encoder whose convolutions round their weights and their inputs.
+    """An encoder whose convolutions round their weights and their inputs; pixels are whole numbers already.
 
     An activation's range is that of the batch at hand; `captioning.training.quantization` measures it on photos before.
 
@@ -32,7 +32,8 @@ class FakeQuantized:
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """What the encoder gives for uint8 pixels (B, 3, S, S): its feature grid (B, L, D)."""
         weights = {name: round_weights(module.weight) for name, module in self._convolutions.items()}
-        hooks = [module.register_forward_pre_hook(_round_input) for module in self._convolutions.values()]
+        _, *others = self._convolutions.values()
+        hooks = [module.register_forward_pre_hook(_round_input) for module in others]
         try:
             return functional_call(self._encoder, weights, (pixels,))
         finally:

@@ -1,7 +1,8 @@
 """The graphs with which a checkpoint runs without PyTorch, in integers too where its captions stay as good.
 
-Layers stay in float32 by one measure: how far integers change the log-probabilities of the captions that float32 gives
-to dev photos. Whether the whole is good enough is decided by the scores of all of dev.
+Whether they do is decided by the scores of the dev splits of all data sets together: on 197 photos, integers changed
+BLEU-4 by 1.0 and CIDEr by 1.8 by chance alone (standard deviation of a paired bootstrap), on Flickr8k's 1,000 by 0.2
+and 0.6.
 """
 
 import random
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from tqdm import tqdm
 
 from captioning.checkpoint import GRAPHS, CheckpointInfo, graph_name, read_info
 from captioning.data.datasets import CaptionDataset, Example
@@ -20,31 +20,26 @@ from captioning.errors import CaptioningError, ExportError
 from captioning.evaluation.evaluate import WidthScore, evaluate
 from captioning.graph_check import check_model_graphs
 from captioning.images import open_image, to_pixels
-from captioning.inference.beam_search import beam_search
 from captioning.inference.captioner import Captioner
 from captioning.inference.onnx_backend import OnnxBackend, open_session, pool_is_shared
 from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import ONNX_RUNTIME, Runtime
-from captioning.inference.trace import Hypothesis
 from captioning.model.graphs import export_graphs, split_weights
 from captioning.model.model import CaptioningModel, save_model
-from captioning.training.quantization import EncoderQuantizer, quantize_step
+from captioning.training.quantization import quantize_encoder, quantize_step
 
 Graphs = dict[str, onnx.ModelProto]
 
-# Photos of train by which ranges are measured, and of dev by which layers are chosen.
-CALIBRATION_PHOTOS, CHOICE_PHOTOS = 128, 64
-# Layers that stay in float32: those that change the captions most.
-FLOAT_LAYERS = 8
+# Of train, by which ranges are measured.
+CALIBRATION_PHOTOS = 128
 # What integers may cost on dev at the default beam width, in points of BLEU-4 and CIDEr.
 MOST_LOST = {"BLEU-4": 0.25, "CIDEr": 0.5}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What integers did to the captions of a data set's dev split: the share that stayed, and both scores."""
+    """What integers did to the captions of the dev splits: the share that stayed, and both scores."""
 
-    dataset: str
     equal: float
     float32: dict[str, float]
     int8: dict[str, float]
@@ -56,7 +51,7 @@ class Comparison:
     def describe(self) -> str:
         """One sentence."""
         scores = ", ".join(f"{name} {self.int8[name]:.2f} ({self.float32[name]:.2f})" for name in MOST_LOST)
-        return f"{self.dataset}, dev, int8 (float32): {scores}; {self.equal:.1%} of the captions are the same."
+        return f"Dev, int8 (float32): {scores}; {self.equal:.1%} of the captions are the same."
 
 
 def float32_graphs(model: CaptioningModel) -> dict[str, np.ndarray]:
@@ -72,8 +67,8 @@ def make_graphs(
     Args:
         model: in evaluation mode.
         info: of a checkpoint with its configuration and vocabulary.
-        datasets: those it was trained on, with train and dev splits. Without any, or where int8 loses too much on
-            one of them, the graphs are in float32 alone.
+        datasets: those it was trained on, with train and dev splits. Without any, or where int8 loses too much, the
+            graphs are in float32 alone.
 
     Raises:
         ExportError: the encoder cannot be exported, or its graph does what none may do here.
@@ -87,10 +82,9 @@ def make_graphs(
     _check(model, info, _as_tensors(model, variants))
     if datasets:
         quantized = _quantize(graphs, info, datasets)
-        comparisons = [_compare(graphs, quantized, info, dataset) for dataset in datasets]
-        for comparison in comparisons:
-            print(comparison.describe(), flush=True)
-        if all(comparison.passes for comparison in comparisons):
+        comparison = _compare(graphs, quantized, info, datasets)
+        print(comparison.describe(), flush=True)
+        if comparison.passes:
             variants["int8"] = quantized
     return _as_tensors(model, variants)
 
@@ -124,38 +118,18 @@ def _as_tensors(model: CaptioningModel, variants: Mapping[str, Graphs]) -> dict[
 
 
 def _quantize(graphs: Graphs, info: CheckpointInfo, datasets: Sequence[CaptionDataset]) -> Graphs:
-    size = info.config.image_size
-    pixels = _read_pixels(_draw(datasets, "train", CALIBRATION_PHOTOS), size)
-    probes = _read_pixels(_draw(datasets, "dev", CHOICE_PHOTOS), size)
-    step = graphs["step"]
-    exact = _backend(graphs)
-    captions = [found[0] for found in beam_search(exact, exact.encode(probes), SearchOptions())]
-    with tempfile.TemporaryDirectory() as folder:
-        quantizer = EncoderQuantizer(graphs["encoder"], pixels, Path(folder))
-        layers = quantizer.layers()
-        changes = [
-            _change(_backend({"encoder": quantizer.quantize(only=layer), "step": step}), probes, captions)
-            for layer in tqdm(layers, desc="Quantizing each layer", unit="layer")
-        ]
-        worst = sorted(zip(changes, layers, strict=True), reverse=True)[:FLOAT_LAYERS]
-        encoder = quantizer.quantize(without=[node for _, layer in worst for node in layer])
-    return {"encoder": encoder, "step": quantize_step(step)}
+    train = [example for dataset in datasets for example in dataset.split("train")]
+    # The same ones each time.
+    drawn = random.Random(0).sample(train, min(CALIBRATION_PHOTOS, len(train)))
+    pixels = np.stack([to_pixels(open_image(example.photo), info.config.image_size) for example in drawn])
+    return {"encoder": quantize_encoder(graphs["encoder"], pixels), "step": quantize_step(graphs["step"])}
 
 
-def _change(backend: OnnxBackend, pixels: np.ndarray, captions: Sequence[Hypothesis]) -> float:
-    """By how much a model changes the log-probabilities of captions (nats), on average."""
-    prefixes = [caption.tokens for caption in captions]
-    found = beam_search(backend, backend.encode(pixels), SearchOptions(beam_size=1), prefixes)
-    changes = [
-        abs(again.log_probability - caption.log_probability) for [again], caption in zip(found, captions, strict=True)
-    ]
-    return float(np.mean(changes))
-
-
-def _compare(graphs: Graphs, quantized: Graphs, info: CheckpointInfo, dataset: CaptionDataset) -> Comparison:
-    exact, rounded = (_score(variant, info, dataset.split("dev")) for variant in (graphs, quantized))
+def _compare(graphs: Graphs, quantized: Graphs, info: CheckpointInfo, datasets: Sequence[CaptionDataset]) -> Comparison:
+    examples = [example for dataset in datasets for example in dataset.split("dev")]
+    exact, rounded = (_score(variant, info, examples) for variant in (graphs, quantized))
     equal = np.mean([one == other for one, other in zip(exact.captions, rounded.captions, strict=True)])
-    return Comparison(dataset.name, float(equal), _points(exact), _points(rounded))
+    return Comparison(float(equal), _points(exact), _points(rounded))
 
 
 def _score(graphs: Graphs, info: CheckpointInfo, examples: Sequence[Example]) -> WidthScore:
@@ -173,13 +147,3 @@ def _backend(graphs: Graphs) -> OnnxBackend:
     # Not on the pool that sessions share: quantization has sessions of its own, which that would forbid.
     encoder, step = (open_session(graphs[graph].SerializeToString(), {}) for graph in GRAPHS)
     return OnnxBackend(encoder, step)
-
-
-def _draw(datasets: Sequence[CaptionDataset], split: str, count: int) -> list[Example]:
-    """Some photos of all data sets, the same ones each time."""
-    examples = [example for dataset in datasets for example in dataset.split(split)]
-    return random.Random(0).sample(examples, min(count, len(examples)))
-
-
-def _read_pixels(examples: Sequence[Example], size: int) -> np.ndarray:
-    return np.stack([to_pixels(open_image(example.photo), size) for example in examples])
