@@ -14,6 +14,6 @@ else:
     # … and imports it once, as what it serves.
     import streamlit as st
 
-    from captioning.page.server import first_page_loading
+    from captioning.page.server import serving
 
-    app = st.App(__file__, lifespan=first_page_loading)
+    app = st.App(__file__, lifespan=serving)

@@ -1,5 +1,9 @@
-"""What the server does beside its pages: it loads the model while the first browser is still opening its page."""
+"""What the server does beside its pages.
 
+It loads the model while the first browser is still opening its page, and gives back memory that pages no longer use.
+"""
+
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -7,12 +11,25 @@ from threading import Thread
 
 import streamlit as st
 
+from captioning.memory import give_back_free_memory
+
+SECONDS_BETWEEN_GIVING_BACK = 10
+
 
 @asynccontextmanager
-async def first_page_loading(app: st.App) -> AsyncIterator[None]:
+async def serving(app: st.App) -> AsyncIterator[None]:
     """The lifespan of the server; see `st.App`."""
     Thread(target=load_first_page, daemon=True).start()
+    giving_back = asyncio.create_task(keep_giving_back())
     yield
+    giving_back.cancel()
+
+
+async def keep_giving_back() -> None:
+    """Give back free memory every few seconds; glibc keeps what pages free, for it lies between what others hold."""
+    while True:
+        await asyncio.sleep(SECONDS_BETWEEN_GIVING_BACK)
+        await asyncio.to_thread(give_back_free_memory)
 
 
 def load_first_page() -> None:
