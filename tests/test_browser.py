@@ -855,6 +855,11 @@ def test_the_page_says_what_is_wrong_with_a_bad_upload_and_another_photo_still_w
     upload(page, bad)
     expect(page.get_by_role("alert")).to_contain_text(f"{name} is not a photo")
     assert "Traceback" not in page.content()
+    # The server forgets the file, and the page still says what was wrong with it.
+    expect(page.get_by_test_id("stFileChip")).to_have_count(0)
+    page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    page.wait_for_url(re.compile("beam=6"))
+    expect(page.get_by_role("alert")).to_contain_text(f"{name} is not a photo")
     page.get_by_role("radio", name="Gallery").click()
     in_gallery(page, "Cat").click()
     expect(page.locator(".picture canvas")).to_have_attribute("aria-label", re.compile("^Cat, "))

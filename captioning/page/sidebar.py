@@ -19,7 +19,7 @@ from captioning.page.gallery import sample_credit
 from captioning.page.library import MAX_THUMBNAILS, Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.summaries import ORDERS, Summaries, ordered, search
 from captioning.page.text import BLEU, as_markdown, show_error
-from captioning.page.uploads import provide_photo
+from captioning.page.uploads import forget_refused, provide_photo
 from captioning.visualize.screen import thumbnail, to_url
 
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
@@ -30,6 +30,7 @@ def choose_photo(library: Library) -> Photo | None:
     sources = ["Gallery", "Data set", "Upload", "Camera"] if library.datasets else ["Gallery", "Upload", "Camera"]
     st.segmented_control("Photo", sources, required=True, key="source", width="stretch", persist_state="page")
     source = st.session_state.source
+    forget_refused(source)
     try:
         if source == "Gallery":
             return choose_from_gallery(library.gallery)

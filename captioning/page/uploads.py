@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
+from captioning.errors import ImageError
 from captioning.page.cache import load_photo
 from captioning.page.events import choose, run_script
 from captioning.page.library import Photo
@@ -22,7 +23,11 @@ def offer_upload(event: dict) -> None:
 
 
 def provide_photo(source: str) -> Photo | None:
-    """An upload, or a photo from the camera; the last one is kept while other photos are looked at."""
+    """An upload, or a photo from the camera; the last one is kept while other photos are looked at.
+
+    Raises:
+        ImageError: the file cannot be read; again until another file or another source is chosen.
+    """
     if source == "Upload":
         if st.session_state.get("upload") is None:
             # Streamlit keeps the file that was there a run before, until a run begins.
@@ -34,11 +39,25 @@ def provide_photo(source: str) -> Photo | None:
             st.info(CAMERA_NEEDS)
         file = st.camera_input("Take a photo", key="camera", help=CAMERA_NEEDS)
     st.caption("A photo of your own is not in the page's address: a link or a reload cannot bring it back.")
-    own = st.session_state.setdefault("own", {})
+    state = st.session_state
+    own = state.setdefault("own", {})
     if file:
-        own[source] = load_photo(file.name, file.getvalue())
-        st.session_state.read = [file.file_id, file.name]
+        # The browser takes it out of the uploader now, whether it is a photo or not.
+        state.read = [file.file_id, file.name]
+        state.refused = {}
+        try:
+            own[source] = load_photo(file.name, file.getvalue())
+        except ImageError as error:
+            state.refused = {source: str(error)}
+    if source in state.setdefault("refused", {}):
+        raise ImageError(state.refused[source])
     return own.get(source)
+
+
+def forget_refused(source: str) -> None:
+    """Say no more that a file was no photo, if another source is chosen now."""
+    if source not in st.session_state.get("refused", {}):
+        st.session_state.refused = {}
 
 
 def may_use_camera() -> bool:
