@@ -22,7 +22,6 @@ from captioning.graph_check.model import ENCODER_INPUTS
 
 # What is computed in integers; activations are there because a layer's rounding takes theirs over.
 OPERATORS = ("Conv", "Gemm", "Add", "Clip", "Relu")
-ACTIVATIONS = ("Clip", "Relu")
 # Numbers of a matrix's row that share a scale.
 BLOCK_SIZE = 128
 # Compute with the integers themselves instead of dequantizing them first.
