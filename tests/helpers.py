@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from captioning import CHECKPOINT_FOLDER, Captioner
+from captioning import Captioner
 from captioning.checkpoint import read_info
 from captioning.config import ModelConfig
 from captioning.errors import CaptioningError
@@ -24,8 +24,6 @@ from captioning.inference.torch_backend import TorchBackend
 from captioning.model.decoder import AttentionDecoder
 from captioning.model.model import CaptioningModel
 
-# Has graphs in int8 and in float32; the default checkpoint has them in float32 alone.
-INT8_CHECKPOINT = CHECKPOINT_FOLDER / "flickr8k-efficientnet-lite2.safetensors"
 # Scores closer than this may come in either order.
 TIE = 1e-4
 TINY = ModelConfig(

@@ -24,7 +24,7 @@ from captioning.record import TrainingRecord
 from captioning.training.scores import optimize_checkpoint
 from captioning.vocabulary import END, NEVER_GENERATED, SPECIAL_TOKENS, START, Vocabulary
 from tests.browser import ROOT
-from tests.helpers import INT8_CHECKPOINT, TIE, assert_same, captioner_of, checkpoint_parts, forge, refused, tiny_model
+from tests.helpers import TIE, assert_same, captioner_of, checkpoint_parts, forge, refused, tiny_model
 
 LIBRARIES = (ONNX_RUNTIME, PYTORCH)
 INT8 = "ONNX Runtime in int8"
@@ -33,9 +33,9 @@ DEV_PHOTOS = 100
 
 @pytest.fixture(scope="module")
 def captioners() -> dict[str, Captioner]:
-    """The default checkpoint in float32 by library, and one with graphs in int8."""
+    """The default checkpoint in float32 by library, and in int8."""
     float32 = {library: captioner_of(DEFAULT_CHECKPOINT, library) for library in LIBRARIES}
-    return float32 | {INT8: Captioner.from_checkpoint(INT8_CHECKPOINT, "cpu", "int8")}
+    return float32 | {INT8: Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", "int8")}
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ import threading
 import pytest
 import torch
 
+from captioning import DEFAULT_CHECKPOINT
 from captioning.checkpoint import read_info
 from captioning.page.gallery import sample_credit, sample_photos
 from captioning.record import StageRecord, format_record
 from captioning.vocabulary import SPECIAL_TOKENS
-from tests.helpers import INT8_CHECKPOINT, checkpoint_parts, forge
+from tests.helpers import checkpoint_parts, forge
 from tests.page import captions_of, errors, text_of
 
 pytestmark = pytest.mark.hostile
@@ -79,7 +80,7 @@ def test_a_checkpoint_that_is_replaced_is_loaded_again_or_reported(start, checkp
 
 @pytest.mark.parametrize("view", ["step", "search", "compare"])
 def test_weights_that_overflow_are_reported_in_one_sentence(start, checkpoint_folder, view):
-    path = INT8_CHECKPOINT
+    path = DEFAULT_CHECKPOINT
     scales = {
         name: torch.full_like(tensor, 3e38)
         for name, tensor in checkpoint_parts(path)[0].items()

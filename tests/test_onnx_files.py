@@ -15,14 +15,15 @@ from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions
 from captioning.__main__ import main
 from captioning.checkpoint import graph_name
 from tests.browser import ROOT
-from tests.helpers import INT8_CHECKPOINT, checkpoint_parts, forge
+from tests.helpers import checkpoint_parts, forge
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_the_readmes_program_says_the_greedy_caption(run_main, photos, tmp_path, precision):
-    code, _, error = run_main(main, "export-onnx", INT8_CHECKPOINT, "--precision", precision, "-o", tmp_path / "onnx")
+    flags = ["--precision", precision, "-o", tmp_path / "onnx"]
+    code, _, error = run_main(main, "export-onnx", DEFAULT_CHECKPOINT, *flags)
     assert (code, error) == (0, "")
-    captioner = Captioner.from_checkpoint(INT8_CHECKPOINT, "cpu", precision)
+    captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", precision)
     assert json.loads((tmp_path / "onnx" / "config.json").read_text()) == asdict(captioner.info.config)
     [program] = re.findall(r"```python\n(import json.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     shutil.copy(photos / "rocket.jpg", tmp_path / "photo.jpg")

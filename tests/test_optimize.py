@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from captioning import Captioner, SearchOptions, open_image
+from captioning import DEFAULT_CHECKPOINT, Captioner, SearchOptions, open_image
 from captioning import __main__ as command_line
 from captioning.checkpoint import read_info, read_tensors
 from captioning.data.datasets import read_dataset
@@ -20,7 +20,7 @@ from captioning.training.scores import score_stages
 from captioning.training.settings import RunSettings
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
-from tests.helpers import INT8_CHECKPOINT, TINY, make_kaggle, tiny_model
+from tests.helpers import TINY, make_kaggle, tiny_model
 
 pytestmark = pytest.mark.usefixtures("without_java")
 
@@ -105,7 +105,7 @@ def test_a_training_whose_encoder_has_a_graph_that_is_refused_is_written_without
 
 
 def test_integers_change_what_float32_says_of_real_photos_by_little(photos):
-    float32, int8 = (Captioner.from_checkpoint(INT8_CHECKPOINT, "cpu", each) for each in ("float32", "int8"))
+    float32, int8 = (Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu", each) for each in ("float32", "int8"))
     images = [open_image(photo) for photo in sorted(photos.glob("*.jpg"))]
     exact, rounded = (each.encode(images).photos for each in (float32, int8))
     captions = [found[0] for found in beam_search(float32.backend, exact, SearchOptions())]
