@@ -45,6 +45,8 @@ class Child:
         self.log = log
         self._process = PROCESSES.Process(target=_child, args=(begins, log, work, *arguments))
         self._process.start()
+        # Else a child that fails before it begins would be waited for without end.
+        begins.close()
         begun.recv()
 
     @property

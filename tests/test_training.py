@@ -219,6 +219,7 @@ def test_a_quantization_aware_stage_reads_photos_and_its_decoder_learns_from_wha
     flags = ["--stages", "3", "--start", str(trained / "run" / "stage2.safetensors"), *OF_STAGE[3]]
     flags += ["--cache", str(tmp_path / "cache")]
     for folder, more in (("aware", ["--quantization-aware"]), ("again", ["--quantization-aware"]), ("not", [])):
+        (tmp_path / folder).mkdir()
         run(tmp_path / folder, train(data, tmp_path / folder, *flags, *more))
         assert (tmp_path / "cache").exists() == (folder == "not")
     aware, again, not_aware = (
