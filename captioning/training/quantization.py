@@ -100,7 +100,7 @@ def _read_whole_pixels(graph: onnx.ModelProto) -> None:
     bias = bias + (weights * (zero - mean)).sum(axis=(1, 2, 3))
     for name, array in zip(convolution.input[1:], (weights, bias), strict=True):
         constants[name].CopyFrom(numpy_helper.from_array(array.astype(np.float32), name))
-    graph.graph.initializer.append(numpy_helper.from_array(np.float32(zero), "pixel_mean"))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array(zero, np.float32), "pixel_mean"))
     whole = helper.make_node("Sub", [cast.output[0], "pixel_mean"], list(scale.output), subtract.name)
     kept = [cast, whole, *nodes[4:]]
     del nodes[:]
