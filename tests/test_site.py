@@ -134,6 +134,17 @@ def compare(ours: list[list], theirs: list[list]) -> None:
             assert sureness == (expected[2] and pytest.approx(expected[2], abs=0.1))
 
 
+@pytest.mark.parametrize("headers", [None, ISOLATION], ids=["one thread", "threads"])
+def test_the_search_in_chromium_is_pythons(site, context, captioner, flickr8k, headers):
+    pixels = dev_pixels(captioner, flickr8k, 12)
+    jobs = [base64.b64encode(photo.tobytes()).decode() for photo in pixels]
+    with serving(site, headers) as url:
+        page = open_site(context, url)
+        expect(page.locator("#timing")).to_contain_text(" threads" if headers else "one thread")
+        ours = page.evaluate(SEARCH, jobs)
+    compare([[each] for each in ours], in_python(captioner, pixels, [[[5, []]]] * len(pixels)))
+
+
 @pytest.mark.parametrize(("headers", "count"), [(None, 20), (ISOLATION, 200)], ids=["one thread", "threads"])
 def test_most_int8_captions_in_chromium_are_pythons(site, context, flickr8k, tmp_path, headers, count):
     """Photos are encoded to the same bits, but a browser computes the decoder's products less coarsely."""
