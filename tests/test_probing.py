@@ -10,7 +10,7 @@ from PIL import Image
 from captioning import Captioner, hide, open_image
 from captioning.__main__ import main
 from captioning.inference.probing import SIDE, Occlusion, hide_place, probe, score_words
-from captioning.inference.runtime import PYTORCH, Runtime, open_backend
+from captioning.inference.runtime import ONNX_RUNTIME, PYTORCH, Runtime, open_backend
 from captioning.rank_correlation import rank_correlation
 from captioning.visualize.overlay import occlusion_map
 
@@ -78,9 +78,9 @@ def test_a_batch_gives_what_its_members_give_alone(captioner, photo, caption, fo
 
 def test_both_backends_agree(captioner, photo, caption):
     hidden = [hide_place(captioner.pixels(photo), place) for place in PLACES]
-    runtime = Runtime(PYTORCH, "cpu", "float32")
-    other = Captioner(open_backend(captioner.info, runtime), captioner.info, runtime)
-    np.testing.assert_allclose(*(scores(each, caption, hidden) for each in (captioner, other)), atol=1e-3)
+    runtimes = [Runtime(library, "cpu", "float32") for library in (ONNX_RUNTIME, PYTORCH)]
+    backends = [Captioner(open_backend(captioner.info, runtime), captioner.info, runtime) for runtime in runtimes]
+    np.testing.assert_allclose(*(scores(each, caption, hidden) for each in backends), atol=1e-3)
 
 
 def test_what_mattered_for_the_dog_is_the_dog(caption, found):
