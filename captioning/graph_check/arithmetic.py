@@ -116,6 +116,10 @@ def quantize(x: Tensor, scale: Tensor, zero: Tensor | None = None, *, axis: int 
 
 def matmul(a: Tensor, b: Tensor) -> Made:
     require({a.kind, b.kind} == {TensorProto.FLOAT}, "multiplies other numbers than float32")
+    return _product(a, b)
+
+
+def _product(a: Tensor, b: Tensor) -> Made:
     require(min(len(a.shape), len(b.shape)) > 1, "multiplies vectors")
     rows, columns = a.shape[-2], b.shape[-1]
     inner = join(a.shape[-1], b.shape[-2]) + PRODUCT_WORK // (rows * columns)
@@ -131,15 +135,9 @@ def gemm(a: Tensor, b: Tensor, c: Tensor | None = None, **settings: float) -> Ma
     return made
 
 
-def matmul_nbits(x: Tensor, weight: Tensor, scales: Tensor, **settings: int) -> Made:
-    """https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits"""
-    inner, outer, size = settings["K"], settings["N"], settings["block_size"]
-    require(settings["bits"] == 8 and size in (16, 32, 64, 128, 256), "has blocks of an unknown kind")
-    require(min(inner, outer) > 0 and join(x.shape[-1], inner) == inner, "has a negative size")
-    blocks = -(-inner // size)
-    require(weight.shape == (outer, blocks, size), "has weights of another shape than it says")
-    require(scales.shape in ((outer, blocks), (outer * blocks,)), "has scales of another shape than it says")
-    return Made([(*x.shape[:-1], outer)], inner)
+def matmul_integer(a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: Tensor | None = None) -> Made:
+    require(all(zero is None or zero.shape == () for zero in (a_zero, b_zero)), "has more zero points than one")
+    return _product(a, b)
 
 
 def convolve(

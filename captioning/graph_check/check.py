@@ -24,7 +24,8 @@ from captioning.graph_check.sizes import MAX_KNOWN, MAX_RANK, AtMost, NodeError,
 
 MAX_BYTES = 2**20
 MAX_NODES = 8000
-VERSIONS = {"": range(18, 24), "com.microsoft": range(1, 2)}
+# Of ONNX's operators; no others are known.
+VERSIONS = range(18, 24)
 # The fields that a message may have: no functions, subgraphs, sparse tensors, metadata or declared shapes in between.
 FIELDS = {
     "ModelProto": {"ir_version", "producer_name", "producer_version", "opset_import", "graph"},
@@ -82,7 +83,7 @@ def check_graph(
     graph = model.graph
     if len(graph.node) > MAX_NODES:
         raise ValueError(f"it has {len(graph.node):,} nodes")
-    versions = _read_versions(model)
+    version = _read_version(model)
     _check_ends("inputs", graph.input, inputs)
     _check_ends("outputs", graph.output, outputs)
     uses = Counter(name for node in graph.node for name in set(node.input) if name)
@@ -93,7 +94,7 @@ def check_graph(
     for initializer in graph.initializer:
         run.add_constant(initializer.name, _read_tensor(initializer, weights))
     for node in graph.node:
-        _add_node(run, node, versions)
+        _add_node(run, node, version)
     for name, tensor in outputs.items():
         if not _fits(run.tensors.get(name), _largest(tensor, sizes)):
             raise ValueError(f"its output {name} is not that of the model")
@@ -133,13 +134,15 @@ def _check_fields(message: Message) -> None:
                     _check_fields(part)
 
 
-def _read_versions(model: ModelProto) -> dict[str, int]:
-    """The version of each domain of operators."""
-    versions = {opset.domain: opset.version for opset in model.opset_import}
-    for domain, version in versions.items():
-        if version not in VERSIONS.get(domain, ()):
+def _read_version(model: ModelProto) -> int:
+    """The version of ONNX's operators."""
+    found = [(opset.domain, opset.version) for opset in model.opset_import]
+    for domain, version in found:
+        if domain or version not in VERSIONS:
             raise ValueError(f"it uses version {version} of the operators of {shown(domain or 'ONNX')}")
-    return versions
+    if len(found) != 1:
+        raise ValueError("it does not name one version of the operators")
+    return found[0][1]
 
 
 def _check_ends(role: str, values: Sequence[ValueInfoProto], wanted: Mapping[str, GraphTensor]) -> None:
@@ -189,10 +192,10 @@ def _read_tensor(tensor: TensorProto, weights: Mapping[str, GraphTensor]) -> Ten
     return Tensor(tensor.data_type, shape, value)
 
 
-def _add_node(run: Run, node: NodeProto, versions: Mapping[str, int]) -> None:
-    if node.domain not in versions:
-        raise ValueError(f"it uses the operators of {shown(node.domain or 'ONNX')} and names no version of them")
-    operator = find_operator(node.domain, node.op_type, versions[node.domain])
+def _add_node(run: Run, node: NodeProto, version: int) -> None:
+    if node.domain:
+        raise ValueError(f"it uses the operators of {shown(node.domain)}")
+    operator = find_operator(node.op_type, version)
     attributes = _read_attributes(node, operator)
     try:
         require(all(name in run.tensors for name in node.input if name), "uses a tensor that nothing before it makes")

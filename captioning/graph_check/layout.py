@@ -109,13 +109,14 @@ def concatenate(*tensors: Tensor, axis: int) -> Made:
 def split(x: Tensor, parts: Tensor | None = None, *, axis: int = 0, num_outputs: int = 0) -> Made:
     axis = find_axis(axis, len(x.shape))
     size = x.shape[axis]
-    if parts:
-        sizes = fixed(parts)
+    part = -(-size // num_outputs) if 0 < num_outputs <= MAX_PARTS else 0
+    if varies(size):
+        require(part > 0 and parts is None, "splits a size that varies into unknown parts")
+        sizes = [derived(part, size)] * num_outputs
     else:
-        require(0 < num_outputs <= MAX_PARTS, "splits into too many parts")
-        part = -(-size // num_outputs)
-        sizes = [min(part, size - first) for first in range(0, part * num_outputs, part)]
-    require(not varies(size) and sum(sizes) == size and min(sizes) > 0, "splits another size than it has")
+        require(part > 0 or parts is not None, "splits into too many parts")
+        sizes = fixed(parts) if parts else [min(part, size - first) for first in range(0, part * num_outputs, part)]
+        require(sum(sizes) == size and min(sizes) > 0, "splits another size than it has")
     return Made([(*x.shape[:axis], part, *x.shape[axis + 1 :]) for part in sizes])
 
 

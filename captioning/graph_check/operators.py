@@ -46,7 +46,7 @@ RULES: dict[str, Callable[..., Made]] = {
         "QuantizeLinear DequantizeLinear": arithmetic.quantize,
         "MatMul": arithmetic.matmul,
         "Gemm": arithmetic.gemm,
-        "MatMulNBits": arithmetic.matmul_nbits,
+        "MatMulInteger": arithmetic.matmul_integer,
         "Conv": arithmetic.convolve,
         "AveragePool MaxPool": arithmetic.pool,
         "GlobalAveragePool GlobalMaxPool": arithmetic.pool_all,
@@ -73,23 +73,6 @@ RULES: dict[str, Callable[..., Made]] = {
     }.items()
     for name in names.split()
 }
-
-MICROSOFT = "com.microsoft"
-MATMUL_NBITS = OpSchema(
-    "MatMulNBits",
-    MICROSOFT,
-    1,
-    inputs=[
-        OpSchema.FormalParameter("A", "tensor(float)"),
-        OpSchema.FormalParameter("B", "tensor(uint8)"),
-        OpSchema.FormalParameter("scales", "tensor(float)"),
-    ],
-    outputs=[OpSchema.FormalParameter("Y", "tensor(float)")],
-    attributes=[
-        OpSchema.Attribute(name, OpSchema.AttrType.INT, required=name != "accuracy_level")
-        for name in ("K", "N", "bits", "block_size", "accuracy_level")
-    ],
-)
 
 
 @dataclass(frozen=True)
@@ -134,17 +117,16 @@ class Operator:
 
 
 @lru_cache(maxsize=256)
-def find_operator(domain: str, name: str, version: int) -> Operator:
-    """An operator by its name.
+def find_operator(name: str, version: int) -> Operator:
+    """An operator of ONNX by its name.
 
     Raises:
         ValueError: it is not known.
     """
     try:
-        schema = MATMUL_NBITS if (domain, name) == (MICROSOFT, MATMUL_NBITS.name) else get_schema(name, version, domain)
-        rule = RULES[name]
+        schema, rule = get_schema(name, version), RULES[name]
     except (KeyError, SchemaError):
-        raise ValueError(f"it uses the operator {shown(f'{domain}.{name}' if domain else name)}") from None
+        raise ValueError(f"it uses the operator {shown(name)}") from None
     optional = OpSchema.FormalParameterOption.Optional
     return Operator(
         rule,

@@ -1,8 +1,8 @@
 """The model's graphs in 8-bit integers.
 
-The encoder's layers are quantized statically: the range of what each computes is measured on photos beforehand. The
-decoder's matrices are quantized by blocks of their rows, and each row that is multiplied with them by itself. So no
-photo and no row ever depends on those that are computed with it.
+The range of what the encoder's layers compute is measured on photos beforehand, and each row of what the decoder
+multiplies has its own, so that no photo and no row depends on those that are computed with it. Sums of integers are
+exact: they are the same in a browser.
 """
 
 import logging
@@ -14,29 +14,29 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper, shape_inference
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+from onnxscript import optimizer
 
 from captioning.graph_check.model import ENCODER_INPUTS
 
 # What is computed in integers; activations are there because a layer's rounding takes theirs over.
 OPERATORS = ("Conv", "Gemm", "Add", "Clip", "Relu")
-# Numbers of a matrix's row that share a scale.
-BLOCK_SIZE = 128
-# Compute with the integers themselves instead of dequantizing them first.
-INTEGER_ARITHMETIC = 4
+# The largest weight in 7 bits: CPUs without VNNI add two products of 8 bits in 16, which overflow.
+LARGEST_WEIGHT = 63
+# Constants of a step graph: the axis of a row's numbers, the least span of a row, what a coarse and a fine byte count
+# of it, the latter as a part of the former, and the byte for zero.
+LAST_AXIS, LEAST_SPAN, COARSE, FINE, PART, MIDDLE = "last_axis", "least_span", "coarse", "fine", "part", "middle"
 # What 8 bits can hold, and the least distance of a sum to the middle between two of these, of which its own arithmetic
 # in float32 takes a third.
 BYTES, MARGIN = np.arange(256, dtype=np.int64), 3e-5
 
 
 def quantize_encoder(graph: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelProto:
-    """An encoder graph with its layers in integers.
+    """An encoder graph with its layers in integers, weights in 7 bits.
 
-    Weights have 7 bits: CPUs without VNNI add two products of 8 bits in 16, which overflow. No layer stays in float32,
-    in which processors differ in the last bit: rounding to 8 bits makes more of such a difference with every layer, and
-    one caption in ten became another.
+    No layer stays in float32, in which processors differ in the last bit: rounding to 8 bits makes more of such a
+    difference with every layer, and one caption in ten became another.
 
     Args:
         graph: in float32, with its weights.
@@ -52,21 +52,32 @@ def quantize_encoder(graph: onnx.ModelProto, pixels: np.ndarray) -> onnx.ModelPr
 
 
 def quantize_step(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """A step graph with the decoder's matrices in integers, by blocks."""
-    logging.getLogger("onnxruntime.quantization").setLevel(logging.ERROR)
+    """A step graph with the products with the decoder's matrices in integers.
+
+    Weights have 7 bits, and a scale for each column. What they are multiplied with has 16, and a scale for each row: in
+    8 bits, two photos in 200 got another caption in a browser, for a last bit decides how numbers are rounded.
+    """
     graph = simplified(graph)
     _split_layers(graph)
-    quantizer = MatMulNBitsQuantizer(
-        graph,
-        bits=8,
-        block_size=BLOCK_SIZE,
-        is_symmetric=True,
-        accuracy_level=INTEGER_ARITHMETIC,
-        nodes_to_exclude=_products_with_vectors(graph),
-    )
-    quantizer.process()
-    quantized: Any = quantizer.model
-    return quantized.model
+    _add_constant(graph, LAST_AXIS, np.array([-1]))
+    _add_constant(graph, LEAST_SPAN, np.array(1e-30, np.float32))
+    _add_constant(graph, COARSE, np.array(1 / 127, np.float32))
+    _add_constant(graph, FINE, np.array(1 / 127 / 256, np.float32))
+    _add_constant(graph, PART, np.array(1 / 256, np.float32))
+    _add_constant(graph, MIDDLE, np.array(128, np.uint8))
+    # Products with vectors, as the attention's scores, are left: there is nothing to gain.
+    matrices = {tensor.name for tensor in graph.graph.initializer if len(tensor.dims) == 2 and tensor.dims[1] > 1}
+    nodes, quantized = [], set()
+    for node in graph.graph.node:
+        if node.op_type != "MatMul" or node.input[1] not in matrices:
+            nodes.append(node)
+            continue
+        if node.input[0] not in quantized:
+            quantized.add(node.input[0])
+            nodes += _quantize_rows(node.input[0])
+        nodes += _integer_product(graph, node)
+    _replace_nodes(graph, nodes)
+    return graph
 
 
 def simplified(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -100,12 +111,10 @@ def _read_whole_pixels(graph: onnx.ModelProto) -> None:
     bias = bias + (weights * (zero - mean)).sum(axis=(1, 2, 3))
     for name, array in zip(convolution.input[1:], (weights, bias), strict=True):
         constants[name].CopyFrom(numpy_helper.from_array(array.astype(np.float32), name))
-    graph.graph.initializer.append(numpy_helper.from_array(np.array(zero, np.float32), "pixel_mean"))
+    _add_constant(graph, "pixel_mean", np.array(zero, np.float32))
     whole = helper.make_node("Sub", [cast.output[0], "pixel_mean"], list(scale.output), subtract.name)
     kept = [cast, whole, *nodes[4:]]
-    del nodes[:]
-    nodes.extend(kept)
-    _drop_unused(graph)
+    _replace_nodes(graph, kept)
 
 
 def _quantize_layers(folder: Path, pixels: np.ndarray, scales: Mapping[str, list[dict]]) -> onnx.ModelProto:
@@ -165,37 +174,93 @@ def _least_distance_to_tie(values: np.ndarray) -> float:
 
 
 def _split_layers(graph: onnx.ModelProto) -> None:
-    """Write each linear layer as a product and a sum, for it is products that are quantized by blocks."""
-    weights = {tensor.name: tensor for tensor in graph.graph.initializer}
+    """Write each linear layer as products and sums; one of joined vectors as the sum of its products with each.
+
+    The ranges of these differ: in a range for both, few of 256 values would be left for the narrower.
+    """
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}
+    known = {info.name: info for info in shape_inference.infer_shapes(graph).graph.value_info}
+    makers = {output: node for node in graph.graph.node for output in node.output}
     nodes = []
     for node in graph.graph.node:
         if node.op_type != "Gemm":
             nodes.append(node)
             continue
-        inputs, weight, bias = node.input
-        turned, product = f"{weight}.turned", f"{node.output[0]}.product"
-        graph.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(weights[weight]).T.copy(), turned))
-        nodes += [
-            helper.make_node("MatMul", [inputs, turned], [product], f"{node.name}.product"),
-            helper.make_node("Add", [product, bias], list(node.output), f"{node.name}.sum"),
-        ]
+        layer, (vectors, weight, total) = node.output[0], node.input
+        parts = _joined(vectors, makers)
+        widths = [known[part].type.tensor_type.shape.dim[-1].dim_value for part in parts]
+        for place, columns in enumerate(np.split(weights[weight], np.cumsum(widths)[:-1], axis=1)):
+            product, before, total = f"{layer}.{place}", total, f"{layer}.{place}.sum"
+            _add_constant(graph, f"{product}.weight", np.ascontiguousarray(columns.T))
+            nodes += [
+                _node("MatMul", [parts[place], f"{product}.weight"], product),
+                _node("Add", [product, before], total),
+            ]
+        _add_constant(graph, f"{layer}.shape", np.array([-1, len(weights[weight])]))
+        nodes.append(_node("Reshape", [total, f"{layer}.shape"], layer))
+    _replace_nodes(graph, nodes)
+
+
+def _joined(vectors: str, makers: Mapping[str, NodeProto]) -> list[str]:
+    """The tensors that were joined, and perhaps reshaped then, to these vectors; themselves if none were."""
+    found = vectors
+    while found in makers and makers[found].op_type == "Reshape":
+        found = makers[found].input[0]
+    return list(makers[found].input) if found in makers and makers[found].op_type == "Concat" else [vectors]
+
+
+def _quantize_rows(vectors: str) -> list[NodeProto]:
+    """Vectors (N, …) as `VECTORS.bytes` (2 N, …), the coarse bytes of all before their fine ones, by `VECTORS.span`."""
+    size, most, span, share, coarse, near, rest, fine = (
+        f"{vectors}.{part}" for part in ("size", "most", "span", "share", "coarse", "near", "rest", "fine")
+    )
+    return [
+        _node("Abs", [vectors], size),
+        _node("ReduceMax", [size, LAST_AXIS], most),
+        _node("Max", [most, LEAST_SPAN], span),
+        _node("Div", [vectors, span], share),
+        _node("QuantizeLinear", [share, COARSE, MIDDLE], coarse),
+        _node("DequantizeLinear", [coarse, COARSE, MIDDLE], near),
+        _node("Sub", [share, near], rest),
+        _node("QuantizeLinear", [rest, FINE, MIDDLE], fine),
+        _node("Concat", [coarse, fine], f"{vectors}.bytes", axis=0),
+    ]
+
+
+def _integer_product(graph: onnx.ModelProto, node: NodeProto) -> list[NodeProto]:
+    """A product of vectors with a matrix, from their bytes."""
+    (vectors, matrix), [product] = node.input, node.output
+    [weights] = (numpy_helper.to_array(tensor) for tensor in graph.graph.initializer if tensor.name == matrix)
+    scales = np.abs(weights).max(axis=0).clip(min=1e-30) / LARGEST_WEIGHT
+    _add_constant(graph, f"{matrix}.integers", np.round(weights / scales).astype(np.int8))
+    _add_constant(graph, f"{matrix}.scales", (scales / 127).astype(np.float32))
+    whole, floats, coarse, fine, part, steps, shares = (
+        f"{product}.{part}" for part in ("whole", "floats", "coarse", "fine", "part", "steps", "shares")
+    )
+    return [
+        _node("MatMulInteger", [f"{vectors}.bytes", f"{matrix}.integers", MIDDLE], whole),
+        _node("Cast", [whole], floats, to=TensorProto.FLOAT),
+        helper.make_node("Split", [floats], [coarse, fine], coarse, axis=0, num_outputs=2),
+        _node("Mul", [fine, PART], part),
+        _node("Add", [coarse, part], steps),
+        _node("Mul", [steps, f"{matrix}.scales"], shares),
+        _node("Mul", [shares, f"{vectors}.span"], product),
+    ]
+
+
+def _node(operator: str, inputs: list[str], output: str, **attributes: Any) -> NodeProto:
+    return helper.make_node(operator, inputs, [output], output, **attributes)
+
+
+def _replace_nodes(graph: onnx.ModelProto, nodes: list[NodeProto]) -> None:
+    """Give a graph other nodes, and leave out what has no effect then."""
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
-    _drop_unused(graph)
+    optimizer.remove_unused_nodes(graph)
 
 
-def _drop_unused(graph: onnx.ModelProto) -> None:
-    """Leave out constants that no node reads."""
-    used = {name for node in graph.graph.node for name in node.input}
-    kept = [tensor for tensor in graph.graph.initializer if tensor.name in used]
-    del graph.graph.initializer[:]
-    graph.graph.initializer.extend(kept)
-
-
-def _products_with_vectors(graph: onnx.ModelProto) -> list[str]:
-    """Products that have one result a row, as the attention's scores: there is nothing to gain."""
-    vectors = {tensor.name for tensor in graph.graph.initializer if tensor.dims and tensor.dims[-1] == 1}
-    return [node.name for node in graph.graph.node if node.op_type == "MatMul" and node.input[1] in vectors]
+def _add_constant(graph: onnx.ModelProto, name: str, array: np.ndarray) -> None:
+    graph.graph.initializer.append(numpy_helper.from_array(array, name))
 
 
 class _Pixels(CalibrationDataReader):
