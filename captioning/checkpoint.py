@@ -4,7 +4,8 @@ Tensors `encoder.*` and `decoder.*` are the model's own: matrices in float16, ve
 float32. `graph.PRECISION.encoder` and `graph.PRECISION.step` are ONNX graphs without their weights, as bytes; the
 weights are tensors of this file by the names that the graphs use, `graph.PRECISION.weights.*` where the model has no
 such tensor. String metadata: `format`, `config` (JSON of `ModelConfig`), `vocabulary` (JSON list, index = id),
-`tokenizer` (one of `TOKENIZERS`) and `training` (JSON of `TrainingRecord`: how the model came to be, with its scores).
+`tokenizer` (one of `TOKENIZERS`), `repeatable` (JSON list of the words that a caption may repeat; without it, all) and
+`training` (JSON of `TrainingRecord`: how the model came to be, with its scores).
 """
 
 import json
@@ -116,6 +117,8 @@ def write_checkpoint(
         "tokenizer": vocabulary.tokenizer,
         "training": format_record(training),
     }
+    if vocabulary.repeatable is not None:
+        metadata["repeatable"] = json.dumps(sorted(vocabulary.repeatable))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
@@ -228,7 +231,11 @@ def _describe(fingerprint: FileFingerprint, metadata: dict, tensors: dict[str, S
         raise damaged(path, f"its format is not {FORMAT}")
     try:
         config = ModelConfig(**json.loads(metadata["config"]))
-        vocabulary = Vocabulary(json.loads(metadata["vocabulary"]), metadata.get("tokenizer", FIRST_TOKENIZER))
+        vocabulary = Vocabulary(
+            json.loads(metadata["vocabulary"]),
+            metadata.get("tokenizer", FIRST_TOKENIZER),
+            json.loads(metadata.get("repeatable", "null")),
+        )
         training = parse_record(metadata["training"])
         if len(vocabulary) == len(SPECIAL_TOKENS):
             raise ValueError("its vocabulary has no words")

@@ -11,6 +11,9 @@ NEVER_GENERATED = (PAD, START, UNK)
 # No language has longer words; what is longer would break every place where words are shown.
 LONGEST_WORD = 100
 
+# A word that stands twice in at least this share of the captions that have it may be said again.
+REPEATED = 0.05
+
 # Names of the rules by which `tokenize` splits text, as checkpoints have them: that of those which name none, whose
 # words are runs of letters in every script, and that of new ones.
 FIRST_TOKENIZER, TOKENIZER = TOKENIZERS = ("unicode-words", "unicode-words-and-characters")
@@ -68,13 +71,14 @@ class Vocabulary:
     Args:
         words: the list.
         tokenizer: one of TOKENIZERS, by which captions were split into these words.
+        repeatable: those that a caption may say more than once; None if all.
 
     Raises:
         ValueError: the list does not begin with the special tokens, or a word occurs twice, is not a string, or
-            cannot be printed between two spaces; or there is no such tokenizer.
+            cannot be printed between two spaces; there is no such tokenizer; or the list lacks a repeatable word.
     """
 
-    def __init__(self, words: Sequence[str], tokenizer: str = TOKENIZER):
+    def __init__(self, words: Sequence[str], tokenizer: str = TOKENIZER, repeatable: Iterable[str] | None = None):
         if tokenizer not in TOKENIZERS:
             raise ValueError(f"a vocabulary's tokenizer is {' or '.join(TOKENIZERS)}")
         if tuple(words[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
@@ -87,14 +91,33 @@ class Vocabulary:
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ValueError("a vocabulary holds each word once")
+        self.repeatable = None if repeatable is None else frozenset(repeatable)
+        if not (self.repeatable or set()) <= self._ids.keys():
+            raise ValueError("a vocabulary holds the words that may be repeated")
 
     @classmethod
     def from_captions(cls, captions: Iterable[Sequence[str]], min_frequency: int) -> "Vocabulary":
         """The words that occur at least `min_frequency` times in captions of `tokenize`, most frequent first."""
+        captions = list(captions)
         counts = Counter(word for caption in captions for word in caption if len(word) <= LONGEST_WORD)
         frequent = [word for word, count in counts.items() if count >= min_frequency]
         frequent.sort(key=lambda word: (-counts[word], word))
-        return cls([*SPECIAL_TOKENS, *frequent])
+        return cls([*SPECIAL_TOKENS, *frequent]).with_repeatable(captions)
+
+    def with_repeatable(self, captions: Iterable[Sequence[str]]) -> "Vocabulary":
+        """The same words, of which those may be repeated that are in captions of `tokenize`, by REPEATED."""
+        found, repeated = Counter(), Counter()
+        for caption in captions:
+            counts = Counter(caption)
+            found.update(counts.keys())
+            repeated.update(word for word, count in counts.items() if count > 1)
+        words = (word for word in self._ids.keys() & repeated.keys() if repeated[word] >= REPEATED * found[word])
+        return Vocabulary(self.words, self.tokenizer, words)
+
+    @property
+    def once(self) -> list[bool]:
+        """Of each word, whether a caption says it once at most."""
+        return [self.repeatable is not None and word not in self.repeatable for word in self.words]
 
     def __len__(self) -> int:
         return len(self.words)

@@ -1,6 +1,6 @@
 """Searches written as plainly as can be, for one photo at a time, to hold the fast one against."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import torch
 
@@ -26,9 +26,16 @@ def _rank(found: list[tuple[list[int], float]], options: SearchOptions) -> list[
 
 @torch.inference_mode()
 def plain_beam_search(
-    decoder: AttentionDecoder, features: torch.Tensor, options: SearchOptions, prefix: Sequence[int] = ()
+    decoder: AttentionDecoder,
+    features: torch.Tensor,
+    options: SearchOptions,
+    prefix: Sequence[int] = (),
+    once: Container[int] = (),
 ) -> list[tuple[list[int], float]]:
-    """Hypotheses (tokens, log-probability) of one photo that begin with the prefix, best first; features (L, D)."""
+    """Hypotheses (tokens, log-probability) of one photo that begin with the prefix, best first; features (L, D).
+
+    After the prefix, none says again what it has said and may say once.
+    """
     begun, total = [], 0.0
     for token in prefix:
         total += float(_next_log_probabilities(decoder, features, begun)[token])
@@ -40,7 +47,11 @@ def plain_beam_search(
         candidates = []
         for tokens, total in beam:
             values = _next_log_probabilities(decoder, features, tokens).tolist()
-            candidates += [([*tokens, token], total + value) for token, value in enumerate(values)]
+            candidates += [
+                ([*tokens, token], total + value)
+                for token, value in enumerate(values)
+                if token not in tokens or token not in once
+            ]
         candidates = [candidate for candidate in candidates if candidate[1] > -float("inf")]
         candidates.sort(key=lambda candidate: -candidate[1])
         best = candidates[: options.beam_size - len(finished)]

@@ -33,9 +33,10 @@ def search(
     features: torch.Tensor,
     options: SearchOptions,
     prefixes: Sequence[Sequence[int]] | None = None,
+    once: Sequence[bool] = (),
 ) -> list[list[Hypothesis]]:
     backend = decoder_backend(decoder)
-    return beam_search(backend, backend.start(features), options, prefixes)
+    return beam_search(backend, backend.start(features), options, prefixes, once)
 
 
 @pytest.mark.parametrize("beam_size", [1, 2, 3, 5, 10])
@@ -225,6 +226,30 @@ def test_no_word_is_said_twice_in_a_row(beam_size):
         for hypothesis in found:
             assert 7 in hypothesis.tokens
             assert all(first != second for first, second in pairwise(hypothesis.tokens))
+
+
+@pytest.mark.parametrize("prefix", [[], [7, 8, 7]], ids=["free", "prefix"])
+@pytest.mark.parametrize("beam_size", [1, 3, 10])
+@pytest.mark.parametrize("seed", range(3))
+def test_words_that_are_said_once_are_passed_over_after_that(beam_size, seed, prefix):
+    """As in a plain search, whatever the rows have said; a prefix may repeat them, and the rest may not."""
+    decoder = random_decoder(30, seed)
+    with torch.no_grad():
+        # A decoder that would say four words over and over.
+        decoder.output.bias[6:10] += 5
+    features, options = torch.randn(3, CELLS, CHANNELS), SearchOptions(beam_size=beam_size, max_steps=12)
+    once = [token % 3 != 0 for token in range(30)]
+    found = search(decoder, features, options, [prefix] * 3, once)
+    for photo, hypotheses in zip(features, found, strict=True):
+        expected = plain_beam_search(decoder, photo, options, prefix, [*np.flatnonzero(once)])
+        assert [hypothesis.tokens for hypothesis in hypotheses] == [tokens for tokens, _ in expected]
+        for hypothesis in hypotheses:
+            said = [token for token in hypothesis.tokens[len(prefix) :] if once[token]]
+            assert len(said) == len(set(said) - set(prefix))
+    repeating = [hypothesis for each in found for hypothesis in each if max(map(hypothesis.tokens.count, (6, 9))) > 1]
+    assert repeating
+    assert any(hypothesis.tokens != free.tokens for [free, *_], [hypothesis, *_]
+               in zip(search(decoder, features, options, [prefix] * 3), found, strict=True))  # fmt: skip
 
 
 def test_a_search_in_reduced_precision_gives_full_precision_results():

@@ -19,7 +19,7 @@ from captioning.record import DataSetRecord, Score, TrainingRecord, format_recor
 from captioning.vocabulary import FIRST_TOKENIZER, SPECIAL_TOKENS, Vocabulary
 from tests.helpers import TINY, checkpoint_parts, forge, refused, tiny_model
 
-VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs on grüne wiese 42".split()])
+VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *"a dog runs on grüne wiese 42".split()], repeatable=["a", "grüne"])
 SCORES = {"test": [Score(beam_size=3, bleu=[60.5, 40, 28, 20.25], cider=61)]}
 TRAINING = TrainingRecord(datasets=[DataSetRecord(name="Flickr8k", train=3, scores=SCORES)])
 CAPTIONS = torch.tensor([[[1, 4, 5, 6, 2]]])
@@ -63,6 +63,7 @@ def test_everything_comes_back(saved):
     original = tiny_model(len(VOCABULARY))
     assert (info.path, info.config, info.training) == (saved, TINY, TRAINING)
     assert info.vocabulary.words == VOCABULARY.words
+    assert info.vocabulary.repeatable == VOCABULARY.repeatable
     assert read_info(str(saved)).config == TINY
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.encoder.parameters())

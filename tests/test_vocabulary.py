@@ -114,6 +114,18 @@ def test_refuses_a_list_that_is_no_vocabulary(words):
         Vocabulary(words)
 
 
+def test_words_that_captions_repeat_may_be_repeated_and_the_others_are_said_once():
+    captions = [["a", "dog", "and", "a", "cat"], *[["a", "dog", "on", "grass"]] * 19, *[["grass", "on", "grass"]]]
+    vocabulary = Vocabulary.from_captions(captions, 2)
+    # "grass" stands twice in 5 % of its captions.
+    assert vocabulary.repeatable == {"a", "grass"}
+    said_once = [word for word, once in zip(vocabulary.words, vocabulary.once, strict=True) if once]
+    assert sorted(said_once) == [*sorted(SPECIAL_TOKENS), "dog", "on"]
+    assert not any(Vocabulary(vocabulary.words).once)
+    with pytest.raises(ValueError, match="a vocabulary"):
+        Vocabulary(vocabulary.words, repeatable=["zebra"])
+
+
 @pytest.mark.parametrize("tokenizer", ["", None, [], "by-whim"])
 def test_refuses_an_unknown_tokenizer(tokenizer):
     with pytest.raises(ValueError, match="tokenizer"):

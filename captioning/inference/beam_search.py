@@ -21,7 +21,7 @@ from captioning.vocabulary import END, NEVER_GENERATED, START
 
 # Continuations without a place that `keep_tree` remembers at a step.
 RUNNERS_UP = 3
-# In place of a token of the prefix, where it is over.
+# In place of a token of the prefix where it is over, and of a token that may be repeated.
 FREE = -1
 
 
@@ -30,6 +30,7 @@ def beam_search(
     photos: Sequence[EncodedPhoto],
     options: SearchOptions,
     prefixes: Sequence[Sequence[int]] | None = None,
+    once: Sequence[bool] = (),
 ) -> list[list[Hypothesis]]:
     """Search captions of encoded photos; see `BeamSearch`.
 
@@ -37,20 +38,22 @@ def beam_search(
         For each photo its hypotheses, best first: `beam_size` of them, or fewer where there are not so many
         captions at all, but never none.
     """
-    return BeamSearch(backend, photos, options, prefixes).run().hypotheses()
+    return BeamSearch(backend, photos, options, prefixes, once).run().hypotheses()
 
 
 class BeamSearch:
     """A search: of the photos that still have an open place, everything; of the others, the trace.
 
     A caption has at least one word and never says a word twice in a row, and `<pad>`, `<start>` and `<unk>` are never
-    generated: probabilities are taken over the tokens that may be.
+    generated: probabilities are taken over the tokens that may be. A word that a caption says once at most keeps its
+    probability, and is passed over after that; a prefix may repeat it.
 
     Args:
         backend: the model.
         photos: N of them, encoded by it.
         options: how to search.
         prefixes: for each photo the tokens its caption begins with; `<end>` may be the last of several.
+        once: for each token whether a caption says it once at most, as `Vocabulary.once`; none does without it.
 
     Raises:
         ValueError: a prefix holds a token that cannot stand there, or more tokens than `max_steps`.
@@ -62,6 +65,7 @@ class BeamSearch:
         photos: Sequence[EncodedPhoto],
         options: SearchOptions,
         prefixes: Sequence[Sequence[int]] | None = None,
+        once: Sequence[bool] = (),
     ):
         self.count = count = len(photos)
         self.backend, self.options = backend, options
@@ -70,9 +74,11 @@ class BeamSearch:
         self.encoded, self.states = list(photos), [photo.state for photo in photos]
         self.open_photos, self.closed_places = np.arange(count), np.zeros((count, 1), dtype=int)
         self.row_counts = np.ones(count, dtype=int)
-        # Of the rows: which row of its photo's state each continues, the last token, and the log-probability.
+        # Of the rows: which row of its photo's state each continues, the last token, and the log-probability; and which
+        # of the tokens that are said once at most each has said (R, steps so far).
         self.parents = np.zeros(count, dtype=int)
         self.tokens, self.scores = np.full(count, START), np.zeros(count, dtype=np.float32)
+        self.once, self.said = np.array(once, dtype=bool), np.zeros((count, 0), dtype=int)
         self.steps: list[Step] = []
 
     def run(self) -> Trace:
@@ -86,14 +92,16 @@ class BeamSearch:
         wanted = self.options.beam_size + (RUNNERS_UP if self.options.keep_tree else 0)
         photos = np.arange(len(self.row_counts)).repeat(self.row_counts)
         forced = self._forced(photos)
+        # A row's continuations are its best without those that it has said.
+        passed_over = (self.said != FREE).sum(axis=1).max(initial=0)
         found = self.backend.step(
             self.encoded,
             self.states,
             *(self._by_photo(rows) for rows in (self.parents, self.tokens, forced.clip(min=0))),
-            count=max(wanted, self.options.alternatives),
+            count=max(wanted + int(passed_over), self.options.alternatives),
         )
         # No continuation can be among its photo's best that is not among its row's.
-        values, tokens = (each[:, :wanted] for each in _with_forced(found, forced))
+        values, tokens = self._continuations(found, forced)
         rows, ranks, scores = self._best_of_photos(photos, self.scores[:, None] + values, wanted)
         tokens = tokens[rows, ranks]
         open_places = self.options.beam_size - self.closed_places
@@ -114,6 +122,20 @@ class BeamSearch:
         self.steps.append(step)
         self.closed_places = self.closed_places + ended.sum(axis=1, keepdims=True)
         self._follow(step, found.states)
+
+    def _continuations(self, found: Predictions, forced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probabilities and tokens (R, C) of the best continuations, or the prefix's alone where it is not over.
+
+        What a row cannot say again is -inf.
+        """
+        repeats = (found.tokens[:, :, None] == self.said[:, None, :]).any(axis=2)
+        values = np.where(repeats, -np.inf, found.log_probabilities)
+        if not forced.shape[1]:
+            return values, found.tokens
+        only = np.full_like(values, -np.inf)
+        only[:, :1] = found.wanted
+        free = forced == FREE
+        return np.where(free, values, only), np.where(free, found.tokens, forced)
 
     def _by_photo(self, rows: np.ndarray) -> list[np.ndarray]:
         # Splitting takes 13 µs a step, which counts where there is one photo.
@@ -146,22 +168,15 @@ class BeamSearch:
         firsts = self.row_counts.cumsum() - self.row_counts
         self.parents = step.rows[photos, ranks] - firsts[photos]
         self.tokens, self.scores = step.tokens[photos, ranks], step.scores[photos, ranks]
+        self.said = self.said[step.rows[photos, ranks]]
+        if self.once.size:
+            self.said = np.column_stack([self.said, np.where(self.once[self.tokens], self.tokens, FREE)])
         counts = step.alive.sum(axis=1)
         still = counts > 0
         self.row_counts = counts[still]
         self.open_photos, self.closed_places = self.open_photos[still], self.closed_places[still]
         self.forced = self.forced[still]
         self.encoded, self.states = list(compress(self.encoded, still)), list(compress(states, still))
-
-
-def _with_forced(found: Predictions, forced: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities and tokens (R, C) of the best continuations, or the prefix's alone where it is not over."""
-    if not forced.shape[1]:
-        return found.log_probabilities, found.tokens
-    only = np.full_like(found.log_probabilities, -np.inf)
-    only[:, :1] = found.wanted
-    free = forced == FREE
-    return np.where(free, found.log_probabilities, only), np.where(free, found.tokens, forced)
 
 
 def _forced_tokens(prefixes: Sequence[Sequence[int]], max_steps: int) -> np.ndarray:

@@ -166,7 +166,9 @@ class Captioner:
         if not photos.photos:
             return []
         started = time.perf_counter()
-        trace = BeamSearch(self.backend, photos.photos, options, self._tokens(prefixes, options)).run()
+        trace = BeamSearch(
+            self.backend, photos.photos, options, self._tokens(prefixes, options), self.info.vocabulary.once
+        ).run()
         found = trace.hypotheses()
         if not all(found):
             raise CheckpointError(

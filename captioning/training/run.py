@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 import lightning
@@ -74,7 +75,7 @@ class TrainingRun:
         self._seed()
         if run.start:
             self._model, info = load_model(run.start)
-            self.vocabulary = info.vocabulary
+            self.vocabulary = info.vocabulary.with_repeatable(chain.from_iterable(self._train.tokens))
             self._record = info.training
         else:
             self.vocabulary = _frequent_words(self._train, run.min_frequency)
@@ -258,7 +259,7 @@ def _learned_as_one(datasets: Sequence[CaptionDataset]) -> list[CaptionDataset]:
 
 
 def _frequent_words(split: Split, min_frequency: int) -> Vocabulary:
-    vocabulary = Vocabulary.from_captions((caption for captions in split.tokens for caption in captions), min_frequency)
+    vocabulary = Vocabulary.from_captions(chain.from_iterable(split.tokens), min_frequency)
     if len(vocabulary) == len(SPECIAL_TOKENS):
         raise DatasetError(f"No word occurs {min_frequency} times in the train captions: lower --min-frequency.")
     return vocabulary

@@ -1,6 +1,7 @@
 """The end of a run: every stage's best epoch and their mean scored on dev, and the best of all written."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from captioning.training.optimize import make_graphs
 from captioning.training.plots import plot_beam_scores
 from captioning.training.preflight import check_output
 from captioning.training.settings import RunSettings
+from captioning.vocabulary import Vocabulary, tokenize
 
 SCORED_WIDTHS = (1, 3, 5)
 # Of the last stage's weights in their means with those of the stage before.
@@ -63,7 +65,9 @@ def score_stages(stages: Sequence[Path], datasets: Sequence[CaptionDataset], run
 
 
 def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, score_test: bool = False) -> None:
-    """Write graphs and their scores into a checkpoint, replacing those that it has; see `make_graphs`.
+    """Write graphs, their scores and which words may be repeated into a checkpoint, replacing those that it has.
+
+    See `make_graphs` and `Vocabulary.with_repeatable`.
 
     Args:
         path: of the checkpoint.
@@ -76,6 +80,8 @@ def optimize_checkpoint(path: Path, datasets: Sequence[CaptionDataset] = (), *, 
         ImageError: a photo cannot be read.
     """
     model, info = load_model(path)
+    if datasets:
+        info = replace(info, vocabulary=_with_repeatable(info.vocabulary, datasets))
     graphs = make_graphs(model, info, datasets)
     save_model(path, model, info.vocabulary, info.training, graphs)
     if datasets:
@@ -94,6 +100,13 @@ def _make_graphs(
     except ExportError as error:
         print(f"{error} The checkpoint is written without graphs: it needs PyTorch.", flush=True)
         return {}
+
+
+def _with_repeatable(vocabulary: Vocabulary, datasets: Sequence[CaptionDataset]) -> Vocabulary:
+    train = [example for dataset in datasets for example in dataset.split("train")]
+    return vocabulary.with_repeatable(
+        tokenize(caption, vocabulary.tokenizer) for example in train for caption in example.captions
+    )
 
 
 def _describe(path: Path, dataset: CaptionDataset, *, score_test: bool) -> DataSetRecord:

@@ -120,7 +120,7 @@ class CaptioningTask(lightning.LightningModule):
         # In float32 whatever the precision of training, as captions are made later.
         with torch.autocast(self.device.type, enabled=False):
             backend = TorchBackend(model)
-            found = beam_search(backend, backend.start(features.float()), GREEDY)
+            found = beam_search(backend, backend.start(features.float()), GREEDY, once=self.vocabulary.once)
         captions = [self.vocabulary.decode(hypotheses[0].tokens) for hypotheses in found]
         self._generated.update(zip(batch.indices.tolist(), captions, strict=True))
         # Between words alone: <end> looks elsewhere.

@@ -22,7 +22,7 @@ function showThought(pane, at, say, vocabulary) {
   now.dir = "auto";
   now.append(" ", make("span", "", percent(step.probability)));
   const others = make("p", "label", "Its likeliest words here");
-  others.append(help("Each with its probability, given the photo and the words before it."));
+  others.append(help("Each with its probability, given the photo and the words before it. A caption says most words once: those that it has said are passed over."));
   const list = make("div", "likely");
   list.append(...step.alternatives.map((alternative) => makeRow(alternative, alternative[0] === step.word, say)));
   const shown = pane.thought.firstChild;

@@ -154,6 +154,7 @@ def _describe_model(info: CheckpointInfo, precision: str, options: SearchOptions
         "name": info.path.stem,
         "precision": precision,
         "vocabulary": info.vocabulary.words,
+        "once": info.vocabulary.once,
         "image_size": info.config.image_size,
         "search": asdict(options),
         "beam_sizes": [BEAM_SIZES[0], BEAM_SIZES[-1]],

@@ -12,7 +12,7 @@ const END = 2;
  * A model that is ready to caption.
  *
  * `ort` is the module of ONNX Runtime Web, `encoder` and `step` are the bytes of the graphs, and `description` is what
- * model.json says: {vocabulary, image_size, search, percentiles}.
+ * model.json says: {vocabulary, once, image_size, search, percentiles}.
  */
 async function loadModel(ort, { encoder, step }, description) {
   // One after the other, for the bytes of a graph are held twice while it is loaded.
@@ -62,6 +62,9 @@ async function beamSearch(model, photo, beamSize, prefix = []) {
 /** Extend every row by its likeliest tokens, or by the `forced` one: {continuations, state}. */
 async function advance(model, photo, [hidden, cell], rows, beamSize, forced) {
   const { alternatives } = model.search;
+  // What a row has said and says once at most; its continuations are its best without these.
+  const said = rows.map(({ path }) => new Set(path.map(({ token }) => token).filter((token) => model.once[token])));
+  const passedOver = Math.max(...said.map(({ size }) => size));
   const integers = (values, ...shape) => new model.ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
   const [attention, nextHidden, nextCell, best, candidates, wanted] = await run(model.step, {
     ...photo.memory,
@@ -70,13 +73,14 @@ async function advance(model, photo, [hidden, cell], rows, beamSize, forced) {
     parents: integers(rows.map(({ parent }) => parent), rows.length),
     tokens: integers(rows.map(({ token }) => token), rows.length),
     wanted: integers(rows.map(() => forced ?? START), rows.length, 1),
-    count: integers([Math.max(beamSize, alternatives)], 1),
+    count: integers([Math.max(beamSize + passedOver, alternatives)], 1),
   });
   const continuations = rows.flatMap((row, parent) => {
     const tokens = Array.from(rowOf(candidates, parent), Number);
     const likeliest = Array.from(rowOf(best, parent), (logProbability, rank) => [tokens[rank], logProbability]);
     const shared = { attention: rowOf(attention, row.parent), alternatives: likeliest.slice(0, alternatives) };
-    const offered = forced === undefined ? likeliest.slice(0, beamSize) : [[forced, wanted.data[parent]]];
+    const free = likeliest.filter(([token]) => !said[parent].has(token)).slice(0, beamSize);
+    const offered = forced === undefined ? free : [[forced, wanted.data[parent]]];
     return offered.map(([token, logProbability]) => {
       // In single precision, as numpy adds them.
       const total = Math.fround(row.total + logProbability);
