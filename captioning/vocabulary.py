@@ -71,11 +71,11 @@ class Vocabulary:
     Args:
         words: the list.
         tokenizer: one of TOKENIZERS, by which captions were split into these words.
-        repeatable: those that a caption may say more than once; None if all.
+        repeatable: of the words, those that a caption may say more than once; None if all.
 
     Raises:
         ValueError: the list does not begin with the special tokens, or a word occurs twice, is not a string, or
-            cannot be printed between two spaces; there is no such tokenizer; or the list lacks a repeatable word.
+            cannot be printed between two spaces; or there is no such tokenizer.
     """
 
     def __init__(self, words: Sequence[str], tokenizer: str = TOKENIZER, repeatable: Iterable[str] | None = None):
@@ -91,9 +91,7 @@ class Vocabulary:
         self._ids = {word: index for index, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ValueError("a vocabulary holds each word once")
-        self.repeatable = None if repeatable is None else frozenset(repeatable)
-        if not (self.repeatable or set()) <= self._ids.keys():
-            raise ValueError("a vocabulary holds the words that may be repeated")
+        self.repeatable = None if repeatable is None else self._ids.keys() & repeatable
 
     @classmethod
     def from_captions(cls, captions: Iterable[Sequence[str]], min_frequency: int) -> "Vocabulary":

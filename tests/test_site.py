@@ -355,7 +355,8 @@ def test_opened_as_a_file_it_says_what_to_do(site, context):
     expect(page.locator("#status")).to_contain_text("python -m http.server")
 
 
-def test_a_page_with_the_model_in_it_captions_by_itself(site, context, captioner, photos, tmp_path):
+def test_a_page_with_the_model_in_it_captions_by_itself(site, context, photos, tmp_path):
+    captioner = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu")
     asked = []
     context.on("request", lambda request: asked.append(request.url.partition(":")[0]))
     path = tmp_path / "live.html"

@@ -122,8 +122,6 @@ def test_words_that_captions_repeat_may_be_repeated_and_the_others_are_said_once
     said_once = [word for word, once in zip(vocabulary.words, vocabulary.once, strict=True) if once]
     assert sorted(said_once) == [*sorted(SPECIAL_TOKENS), "dog", "on"]
     assert not any(Vocabulary(vocabulary.words).once)
-    with pytest.raises(ValueError, match="a vocabulary"):
-        Vocabulary(vocabulary.words, repeatable=["zebra"])
 
 
 @pytest.mark.parametrize("tokenizer", ["", None, [], "by-whim"])
