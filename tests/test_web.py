@@ -83,6 +83,7 @@ def forged(tmp_path_factory) -> Iterator[Server]:
         stage.command = name
     metadata = {
         "vocabulary": json.dumps([HOSTILE_WORDS.get(word, word) for word in info.vocabulary.words]),
+        "repeatable": json.dumps([HOSTILE_WORDS.get(word, word) for word in info.vocabulary.repeatable or ()]),
         "training": format_record(info.training),
     }
     path = root / "checkpoints" / "**<img src=x onerror=alert(7)>**.safetensors"
