@@ -31,10 +31,12 @@ def measure() -> list[Row]:
 
         def one_by_one(options: SearchOptions = options) -> None:
             for photo in samples:
-                beam_search(captioner.backend, [photo], options)
+                beam_search(captioner.backend, [photo], options, once=captioner.info.vocabulary.once)
 
         def together(options: SearchOptions = options) -> None:
-            beam_search(captioner.backend, [samples[index] for index in chosen], options)
+            beam_search(
+                captioner.backend, [samples[index] for index in chosen], options, once=captioner.info.vocabulary.once
+            )
 
         def reference(features: torch.Tensor, width: int = width) -> None:
             for each in features.split(1):

@@ -103,14 +103,17 @@ class Vocabulary:
         return cls([*SPECIAL_TOKENS, *frequent]).with_repeatable(captions)
 
     def with_repeatable(self, captions: Iterable[Sequence[str]]) -> "Vocabulary":
-        """The same words, of which those may be repeated that are in captions of `tokenize`, by REPEATED."""
+        """The same words, of which those may be repeated that are in captions of `tokenize`, by REPEATED.
+
+        Characters of scripts without blanks always may, for they are parts of words.
+        """
         found, repeated = Counter(), Counter()
         for caption in captions:
             counts = Counter(caption)
             found.update(counts.keys())
             repeated.update(word for word, count in counts.items() if count > 1)
-        words = (word for word in self._ids.keys() & repeated.keys() if repeated[word] >= REPEATED * found[word])
-        return Vocabulary(self.words, self.tokenizer, words)
+        words = {word for word in self._ids.keys() & repeated.keys() if repeated[word] >= REPEATED * found[word]}
+        return Vocabulary(self.words, self.tokenizer, words | set(filter(_CHARACTER.fullmatch, self.words)))
 
     @property
     def once(self) -> list[bool]:

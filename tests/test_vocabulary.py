@@ -124,6 +124,11 @@ def test_words_that_captions_repeat_may_be_repeated_and_the_others_are_said_once
     assert not any(Vocabulary(vocabulary.words).once)
 
 
+def test_characters_of_scripts_without_blanks_may_be_repeated():
+    vocabulary = Vocabulary.from_captions([tokenize("一只狗 dog")], 1)
+    assert vocabulary.repeatable == {"一", "只", "狗"}
+
+
 @pytest.mark.parametrize("tokenizer", ["", None, [], "by-whim"])
 def test_refuses_an_unknown_tokenizer(tokenizer):
     with pytest.raises(ValueError, match="tokenizer"):
