@@ -92,6 +92,8 @@ class Vocabulary:
         if len(self._ids) != len(self.words):
             raise ValueError("a vocabulary holds each word once")
         self.repeatable = None if repeatable is None else self._ids.keys() & repeatable
+        # Of each word, whether a caption says it once at most.
+        self.once = [self.repeatable is not None and word not in self.repeatable for word in self.words]
 
     @classmethod
     def from_captions(cls, captions: Iterable[Sequence[str]], min_frequency: int) -> "Vocabulary":
@@ -114,11 +116,6 @@ class Vocabulary:
             repeated.update(word for word, count in counts.items() if count > 1)
         words = {word for word in self._ids.keys() & repeated.keys() if repeated[word] >= REPEATED * found[word]}
         return Vocabulary(self.words, self.tokenizer, words | set(filter(_CHARACTER.fullmatch, self.words)))
-
-    @property
-    def once(self) -> list[bool]:
-        """Of each word, whether a caption says it once at most."""
-        return [self.repeatable is not None and word not in self.repeatable for word in self.words]
 
     def __len__(self) -> int:
         return len(self.words)
