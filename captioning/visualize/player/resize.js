@@ -1,9 +1,12 @@
 "use strict";
 
 /*
- * Resizing as Pillow does it, with the same weights: each new place is a mean of all old ones below the filter, which
- * is as wide as what it reads is shrunk. A canvas would sample, and another photo is another caption.
+ * Resizing as Pillow does it, to the last bit: each new place is a mean of all old ones below the filter, which is as
+ * wide as what it reads is shrunk. A canvas would sample, and another photo is another caption.
  */
+
+// Bytes are resized with weights that are whole numbers of this part, so that sums are exact; half a level is rounded up.
+const PART = 2 ** -22;
 
 // Of Pillow's filters: the weight at a distance from the middle, and the distance from which on it is 0.
 const BICUBIC = {
@@ -11,7 +14,7 @@ const BICUBIC = {
   weight(distance) {
     const x = Math.abs(distance);
     if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
-    return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
   },
 };
 const LANCZOS = {
@@ -41,6 +44,7 @@ function resizeAxis(values, before, from, after, to, { reach, weight }) {
   const result = new values.constructor(before * to * after);
   const scale = from / to;
   const stretch = Math.max(scale, 1);
+  const whole = values instanceof Uint8ClampedArray;
   const sums = new Float64Array(after);
   for (let place = 0; place < to; place++) {
     const middle = (place + 0.5) * scale;
@@ -48,10 +52,11 @@ function resizeAxis(values, before, from, after, to, { reach, weight }) {
     const last = Math.min(from, Math.trunc(middle + reach * stretch + 0.5));
     const weights = Array.from({ length: last - first }, (_, at) => weight((first + at + 0.5 - middle) / stretch));
     const total = weights.reduce((sum, each) => sum + each, 0);
+    const shares = weights.map((each) => (whole ? toPart(each / total) : each / total));
     for (let row = 0; row < before; row++) {
-      sums.fill(0);
+      sums.fill(whole ? PART / 2 : 0);
       for (let at = first; at < last; at++) {
-        const share = weights[at - first] / total;
+        const share = shares[at - first];
         const start = (row * from + at) * after;
         for (let index = 0; index < after; index++) sums[index] += share * values[start + index];
       }
@@ -59,4 +64,8 @@ function resizeAxis(values, before, from, after, to, { reach, weight }) {
     }
   }
   return result;
+}
+
+function toPart(share) {
+  return Math.sign(share) * Math.round(Math.abs(share) / PART) * PART;
 }
