@@ -240,3 +240,24 @@ def test_a_link_opens_what_mattered_for_both_captions(page, server, captioner, p
     found = [probe(captioner, each, captioner(each)).agreement for each in seen]
     numbers = " and ".join(f"{each:.2f}".replace("-", "−") for each in found)
     expect(page.locator('[data-part="note"]')).to_contain_text(f"attention: {numbers}.")
+
+
+# Streamlit loads a component's script from a Blob of its text.
+LATE_EVENTS = """
+const { Blob } = window;
+const wait = "await new Promise((done) => setTimeout(done, 4000)); ";
+const late = (text) => (text.includes('"went"') ? wait + text : text);
+window.Blob = class extends Blob {
+  constructor(parts = [], options) {
+    super([...parts].map((part) => (typeof part === "string" ? late(part) : part)), options);
+  }
+};
+"""
+
+
+def test_what_is_asked_for_before_events_can_be_sent_is_found_too(page, server):
+    page.add_init_script(LATE_EVENTS)
+    open_player(page, f"{server.url}/?photo=Astronaut&look=occlusion")
+    note = page.locator('[data-part="note"]')
+    expect(note).to_contain_text("Hiding each place")
+    expect(note).to_contain_text("Rank correlation with the attention")

@@ -9,17 +9,20 @@ let waiting = [];
 let count = 0;
 let channel = null;
 
-function send(event) {
-  if (!channel) return;
-  waiting = [...waiting, { ...event, number: ++count, session: channel.session }];
+/** Send what was reported; without a channel it is left for later. */
+function send() {
+  if (!channel || !window.captioningReports?.length) return;
+  const reports = window.captioningReports.splice(0);
+  waiting = [...waiting, ...reports.map((event) => ({ ...event, number: ++count, session: channel.session }))];
   channel.setState(waiting);
 }
 
-window.addEventListener("captioning", ({ detail }) => send(detail));
+window.addEventListener("captioning", send);
 // Streamlit has asked for a run already, which tells the page nothing.
-window.addEventListener("popstate", () => send({ name: "went", address: window.location.search }));
+window.addEventListener("popstate", () => report({ name: "went", address: window.location.search }));
 
 export default function ({ data: [session, applied], setStateValue }) {
   waiting = waiting.filter((event) => event.session === session && event.number > applied);
   channel = { session, setState: (events) => setStateValue("events", events) };
+  send();
 }
