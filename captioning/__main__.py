@@ -186,7 +186,11 @@ def add_optimize(add: AddParser) -> None:
     optimize = add("optimize", help="make a checkpoint ready to run without PyTorch (needs PyTorch)")
     optimize.add_argument("checkpoint", type=Path, metavar="FILE")
     optimize.add_argument(
-        "--data", type=Path, nargs="+", default=[], help="data sets that it learned from: for graphs in int8 too"
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="data sets that it learned from: for graphs in int8 too, and for the words that a caption may repeat",
     )
     optimize.add_argument("--score-test", action="store_true", help="score the test splits too")
     optimize.set_defaults(run=run_optimize)

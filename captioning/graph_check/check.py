@@ -139,7 +139,8 @@ def _read_version(model: ModelProto) -> int:
     found = [(opset.domain, opset.version) for opset in model.opset_import]
     for domain, version in found:
         if domain or version not in VERSIONS:
-            raise ValueError(f"it uses version {version} of the operators of {shown(domain or 'ONNX')}")
+            of = shown(domain or "ONNX")
+            raise ValueError(f"it uses version {version} of the operators of {of} (captioning optimize makes another)")
     if len(found) != 1:
         raise ValueError("it does not name one version of the operators")
     return found[0][1]
