@@ -21,7 +21,7 @@ from captioning.vocabulary import END, NEVER_GENERATED, START
 
 # Continuations without a place that `keep_tree` remembers at a step.
 RUNNERS_UP = 3
-# In place of a token of the prefix where it is over, and of a token that may be repeated.
+# In place of a token of the prefix where it is over.
 FREE = -1
 
 
@@ -74,11 +74,12 @@ class BeamSearch:
         self.encoded, self.states = list(photos), [photo.state for photo in photos]
         self.open_photos, self.closed_places = np.arange(count), np.zeros((count, 1), dtype=int)
         self.row_counts = np.ones(count, dtype=int)
-        # Of the rows: which row of its photo's state each continues, the last token, and the log-probability; and which
-        # of the tokens that are said once at most each has said (R, steps so far).
+        # Of the rows: which row of its photo's state each continues, the last token, and the log-probability; and for
+        # each token whether it is said once at most and has been said (R, V).
         self.parents = np.zeros(count, dtype=int)
         self.tokens, self.scores = np.full(count, START), np.zeros(count, dtype=np.float32)
-        self.once, self.said = np.array(once, dtype=bool), np.zeros((count, 0), dtype=int)
+        self.once = np.array(once, dtype=bool)
+        self.said = np.zeros((count, len(self.once)), dtype=bool)
         self.steps: list[Step] = []
 
     def run(self) -> Trace:
@@ -92,13 +93,13 @@ class BeamSearch:
         wanted = self.options.beam_size + (RUNNERS_UP if self.options.keep_tree else 0)
         photos = np.arange(len(self.row_counts)).repeat(self.row_counts)
         forced = self._forced(photos)
-        # A row's continuations are its best without those that it has said.
-        passed_over = (self.said != FREE).sum(axis=1).max(initial=0)
+        # A row's continuations are its best without those that it has said, of which there are so many at most.
+        passed_over = len(self.steps) if self.once.size else 0
         found = self.backend.step(
             self.encoded,
             self.states,
             *(self._by_photo(rows) for rows in (self.parents, self.tokens, forced.clip(min=0))),
-            count=max(wanted + int(passed_over), self.options.alternatives),
+            count=max(wanted + passed_over, self.options.alternatives),
         )
         # No continuation can be among its photo's best that is not among its row's.
         values, tokens = self._continuations(found, forced)
@@ -128,8 +129,9 @@ class BeamSearch:
 
         What a row cannot say again is -inf.
         """
-        repeats = (found.tokens[:, :, None] == self.said[:, None, :]).any(axis=2)
-        values = np.where(repeats, -np.inf, found.log_probabilities)
+        values = found.log_probabilities
+        if self.once.size:
+            values = np.where(np.take_along_axis(self.said, found.tokens, axis=1), -np.inf, values)
         if not forced.shape[1]:
             return values, found.tokens
         only = np.full_like(values, -np.inf)
@@ -170,7 +172,7 @@ class BeamSearch:
         self.tokens, self.scores = step.tokens[photos, ranks], step.scores[photos, ranks]
         self.said = self.said[step.rows[photos, ranks]]
         if self.once.size:
-            self.said = np.column_stack([self.said, np.where(self.once[self.tokens], self.tokens, FREE)])
+            self.said[np.arange(len(self.tokens)), self.tokens] = self.once[self.tokens]
         counts = step.alive.sum(axis=1)
         still = counts > 0
         self.row_counts = counts[still]
