@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,7 +28,7 @@ VIDEO = ["-r", "10", "-preset", "veryfast", "-threads", "1", "-movflags", "+fast
 
 def to_gif(scene: Scene) -> bytes:
     """One frame a word: the photo with the word's attention, and under it the caption with the word marked."""
-    frames = _frames(scene, GIF_SIZE)
+    frames = list(_frames(scene, GIF_SIZE))
     # One palette for all frames, so that nothing but the attention changes; each frame whole, so that none is merged.
     palette = _palette(frames)
     frames = [frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
@@ -51,14 +52,14 @@ def to_mp4(scene: Scene) -> bytes:
         raise CaptioningError("A video needs imageio-ffmpeg: pip install imageio-ffmpeg.") from None
     frames = _frames(scene, VIDEO_SIZE)
     # H.264 in the colours that every player knows has even sides.
-    width, height = (length - length % 2 for length in frames[0].size)
-    even = [frame.crop((0, 0, width, height)).tobytes() for frame in frames]
+    first = next(frames)
+    width, height = (length - length % 2 for length in first.size)
     with TemporaryDirectory() as folder:
         path = Path(folder, "caption.mp4")
         video = write_frames(
             path,
             (width, height),
-            fps=1000 / MILLISECONDS,
+            fps=1000 / MILLISECONDS,  # pyright: ignore[reportArgumentType] (its documentation says float)
             quality=6,
             macro_block_size=2,
             output_params=VIDEO,
@@ -66,20 +67,23 @@ def to_mp4(scene: Scene) -> bytes:
         )
         try:
             video.send(None)
-            for frame in [*even, even[-1]]:
-                video.send(frame)
+            for frame in chain([first], frames):
+                even = frame.crop((0, 0, width, height)).tobytes()
+                video.send(even)
+            video.send(even)
             video.close()
         except (OSError, RuntimeError) as error:
             raise CaptioningError(f"The video cannot be made ({error}): export a GIF.") from None
         return path.read_bytes()
 
 
-def _frames(scene: Scene, size: int) -> list[Image.Image]:
+def _frames(scene: Scene, size: int) -> Iterator[Image.Image]:
     """For every step the panes beside each other, their photos with the longer side at this length."""
     photo = _scaled(squeezed(scene.photo), size)
     count = max(len(pane.caption.steps) for pane in scene.panes)
     scale = size / GIF_SIZE
-    return [_beside([_frame(photo, pane, index, scene.look, scale) for pane in scene.panes]) for index in range(count)]
+    for index in range(count):
+        yield _beside([_frame(photo, pane, index, scene.look, scale) for pane in scene.panes])
 
 
 def _frame(photo: Image.Image, pane: CaptionPane, index: int, look: str, scale: float) -> Image.Image:
