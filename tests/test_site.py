@@ -377,31 +377,52 @@ def test_a_page_with_the_model_in_it_captions_by_itself(site, context, photos, t
 
 @pytest.mark.skipif(FIREFOX is None, reason="there is no Firefox on this machine")
 def test_in_firefox_too(site, captioner, photos, tmp_path):
-    """A page around the site chooses a photo in it and sends what it says, for there is no driver of Firefox here."""
-    answers: Queue[list] = Queue()
     shutil.copytree(site, tmp_path / "site")
-    (tmp_path / "site" / "watch.html").write_text(WATCH)
-    with serving(tmp_path / "site", answers=answers) as url:
-        command = [FIREFOX, "--headless", "--no-remote", "--profile", tmp_path / "profile", f"{url}watch.html"]
-        (tmp_path / "profile").mkdir()
-        firefox = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            said = answers.get(timeout=PATIENCE / 1000)
-        finally:
-            firefox.terminate()
-            firefox.wait(20)
+    said = in_firefox(tmp_path / "site", "index.html", "Pizza")
     assert said == [captioner(photos / name).text for name in ("riders-on-a-beach.jpg", "pizza.jpg")]
 
 
-WATCH = """<!doctype html><iframe src="index.html" width="1440" height="900"></iframe><script>
+@pytest.mark.skipif(FIREFOX is None, reason="there is no Firefox on this machine")
+def test_a_page_with_the_model_in_it_captions_in_firefox_too(site, photos, tmp_path, run_main):
+    (tmp_path / "site").mkdir()
+    photo, page = photos / "clock.jpg", tmp_path / "site" / "live.html"
+    code, _, error = run_main(main, "export", photo, "--format", "html", "--live", "--beam-size", "3", "-o", page)
+    assert code == 0, error
+    caption = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu")(photo, SearchOptions(beam_size=3))
+    assert in_firefox(tmp_path / "site", "live.html") == [caption.text]
+
+
+def in_firefox(folder: Path, page: str, *photos: str) -> list[str]:
+    """What a page of the folder says of its first photo, and of photos of its gallery that are chosen then.
+
+    A page around it chooses them and sends what it says, for there is no driver of Firefox here.
+    """
+    answers: Queue[list] = Queue()
+    watch = folder / "watch.html"
+    watch.write_text(WATCH.replace("PAGE", page).replace("PHOTOS", json.dumps(photos)))
+    profile = folder.parent / "profile"
+    profile.mkdir()
+    with serving(folder, answers=answers) as url:
+        command = [FIREFOX, "--headless", "--no-remote", "--profile", profile, f"{url}{watch.name}"]
+        firefox = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            return answers.get(timeout=PATIENCE / 1000)
+        finally:
+            firefox.terminate()
+            firefox.wait(20)
+
+
+WATCH = """<!doctype html><iframe src="PAGE" width="1440" height="900"></iframe><script>
 const frame = document.querySelector("iframe");
+const photos = PHOTOS;
 const said = [];
 const watch = setInterval(() => {
   const page = frame.contentDocument;
   const text = page.querySelector(".sentence")?.getAttribute("aria-label") || page.querySelector(".error")?.textContent;
   if (!text || text === said.at(-1)) return;
   said.push(text);
-  if (said.length === 1) [...page.querySelectorAll("#gallery img")].find((image) => image.alt === "Pizza").click();
+  const photo = photos.shift();
+  if (photo) [...page.querySelectorAll("#gallery img")].find((image) => image.alt === photo).click();
   else clearInterval(watch) || fetch("watch.html", { method: "POST", body: JSON.stringify(said) });
 }, 100);
 </script>
