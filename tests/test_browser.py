@@ -24,7 +24,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from captioning import DEFAULT_CHECKPOINT, SearchOptions, open_image
 from captioning.page.gallery import sample_photos
 from captioning.visualize.export import Scene
-from captioning.visualize.formats import FORMATS
+from captioning.visualize.formats import FORMATS, ON_PAGE
 from captioning.visualize.player.data import CaptionPane
 from captioning.vocabulary import SPECIAL_TOKENS
 from tests.browser import (
@@ -758,7 +758,7 @@ def test_a_file_that_was_asked_for_comes_though_the_next_control_is_touched_at_o
 
 
 def test_every_file_comes_of_several_that_are_asked_for_one_after_the_other(page):
-    suffixes = list(FORMATS)
+    suffixes = list(ON_PAGE)
     came = []
     page.on("download", lambda download: came.append(download.suggested_filename.rpartition(".")[2]))
     # So that the server is slow, and a click finds it between two runs of the page.

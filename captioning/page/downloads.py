@@ -18,7 +18,7 @@ from captioning.page.buttons import Button, show_buttons
 from captioning.page.events import run_script
 from captioning.page.library import Photo
 from captioning.visualize.export import Scene, file_name
-from captioning.visualize.formats import FORMATS
+from captioning.visualize.formats import FORMATS, ON_PAGE
 from captioning.visualize.player.data import CaptionPane
 
 # The browser has what a run of the page sent, if no other run has begun for so long.
@@ -54,14 +54,14 @@ class Download:
 
 
 def show_downloads(checkpoint: FileFingerprint, photo: Photo, panes: Sequence[CaptionPane]) -> None:
-    """A button for each format that can be made here."""
+    """A button for each format."""
     state = st.session_state
     credit = f"{checkpoint.path.stem}, beam width {state.beam_size}. Made with Show, Attend and Tell. {photo.credit}"
     state.scene = Scene(photo.title, photo.image, tuple(panes), state.look, credit.strip())
     with st.popover("Download", icon=":material/download:", key="download"):
         show_buttons("formats", [
             Button(kind.name, {"name": "download", "suffix": suffix}, kind.help)
-            for suffix, kind in FORMATS.items() if kind.installed
+            for suffix, kind in ON_PAGE.items()
         ])  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,19 +16,14 @@ class Format:
         name, help: what it is called on screen, and a word of help.
         mime: its MIME type.
         place: the function that makes it, and the module beside this one that has it.
-        requires: a module that has to be installed for it, if any.
+        on_page: whether the page offers it.
     """
 
     name: str
     help: str
     mime: str
     place: str
-    requires: str | None = None
-
-    @property
-    def installed(self) -> bool:
-        """Whether what it requires is."""
-        return self.requires is None or find_spec(self.requires) is not None
+    on_page: bool = True
 
     def make(self, scene: "Scene") -> bytes:
         """The file.
@@ -44,7 +38,8 @@ class Format:
 
 FORMATS = {
     "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "animation.to_gif"),
-    "mp4": Format("Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", "imageio_ffmpeg"),
+    # Not on the page: it keeps a core busy for two seconds, and with twelve people at one app downloads took over 90.
+    "mp4": Format("Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", on_page=False),
     "png": Format(
         "Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "film_strip.to_png"
     ),
@@ -55,3 +50,4 @@ FORMATS = {
         "Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "export.to_json"
     ),
 }
+ON_PAGE = {suffix: kind for suffix, kind in FORMATS.items() if kind.on_page}
