@@ -22,8 +22,8 @@ GIF_SIZE, VIDEO_SIZE = 600, 960
 # Of each frame; the last stays twice as long.
 MILLISECONDS = 1300
 # Ten frames a second, for some players stumble over less than one: all but the first of a word are copies, which cost
-# nothing. One core at most is kept busy. It plays while it is loaded.
-VIDEO = ["-r", "10", "-preset", "veryfast", "-threads", "1", "-movflags", "+faststart"]
+# nothing. It plays while it is loaded.
+VIDEO = ["-r", "10", "-preset", "veryfast", "-movflags", "+faststart"]
 
 
 def to_gif(scene: Scene) -> bytes:
