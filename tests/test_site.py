@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from captioning import DEFAULT_CHECKPOINT, Captioner, CaptioningError, SearchOptions, open_image
+from captioning import DEFAULT_CHECKPOINT, Captioner, CaptioningError, SearchOptions, hide, open_image
 from captioning.__main__ import main
 from captioning.data.datasets import read_dataset
 from captioning.inference.backend import EncodedPhoto
@@ -204,13 +204,14 @@ def test_photos_are_opened_and_resized_as_pillow_does(site, context, captioner, 
     with serving(site) as url:
         page = open_site(context, url)
         for name, data in files.items():
-            ours = base64.b64decode(page.evaluate(PIXELS, base64.b64encode(data).decode()))
-            assert ours == captioner.pixels(open_image(data)).tobytes(), name
+            for hidden in ([], [(0.1, 0.25, 0.6, 0.8), (0.333, 0, 1, 0.1)]):
+                ours = base64.b64decode(page.evaluate(PIXELS, [base64.b64encode(data).decode(), hidden]))
+                assert ours == captioner.pixels(hide(open_image(data), hidden)).tobytes(), (name, hidden)
 
 
-PIXELS = """async (data) => {
+PIXELS = """async ([data, hidden]) => {
   const photo = await openPhoto(new Blob([bytes(data)]), "photo", description.photo.most);
-  const pixels = toPixels(photo, model.image_size);
+  const pixels = toPixels(withoutParts(photo, hidden, description.drawing.gray), model.image_size);
   const parts = [];
   for (let at = 0; at < pixels.length; at += 8192) parts.push(String.fromCharCode(...pixels.subarray(at, at + 8192)));
   return btoa(parts.join(""));
