@@ -360,11 +360,11 @@ def test_a_page_with_the_model_in_it_captions_by_itself(site, context, photos, t
     context.on("request", lambda request: asked.append(request.url.partition(":")[0]))
     path = tmp_path / "live.html"
     with pytest.MonkeyPatch.context() as patch:
-        command = ["export", photos / "clock.jpg", "--format", "html", "--live", "--beam-size", 3, "-o", path]
+        command = ["export", photos / "coffee.jpg", "--format", "html", "--live", "--beam-size", 3, "-o", path]
         patch.setattr("sys.argv", ["captioning", *map(str, command)])
         assert main() == 0
     page = open_site(context, path.as_uri())
-    caption = captioner(photos / "clock.jpg", SearchOptions(beam_size=3))
+    caption = captioner(photos / "coffee.jpg", SearchOptions(beam_size=3))
     assert words(page)[:-1] == caption.text.split()
     page.keyboard.press("ArrowRight")
     page.locator(".likely button").first.click()
