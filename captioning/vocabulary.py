@@ -120,6 +120,11 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def repeats(self, words: Iterable[str]) -> bool:
+        """Whether words of the vocabulary are none that a search finds: one is said again that is said once at most."""
+        said_once = [word for word in words if self.once[self._ids[word]]]
+        return len(said_once) > len(set(said_once))
+
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Ids of a tokenized caption, between <start> and <end>; words not in the vocabulary become <unk>."""
         return [START, *(self._ids.get(token, UNK) for token in tokens), END]

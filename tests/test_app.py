@@ -14,9 +14,10 @@ import streamlit as st
 import torch
 from PIL import Image
 
-from captioning import Captioner, SearchOptions
+from captioning import Captioner, SearchOptions, open_image
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
+from captioning.inference.beam_search import beam_search
 from captioning.model.model import load_model, save_model
 from captioning.page.gallery import sample_photos
 from captioning.page.server import load_first_page
@@ -256,6 +257,20 @@ def test_a_caption_that_the_search_dropped_is_said_to_be_likelier(start, caption
     assert other["text"] == wide.text
     assert other["note"].endswith(", likelier than what it said: the search dropped it at width 1")
     _, other = player_data(start(photo=title, beam="5", say=greedy.text))["captions"]
+    assert "likelier" not in other["note"]
+
+
+def test_a_caption_that_says_a_word_again_was_not_dropped_by_the_search(start, captioner, photos):
+    vocabulary, photo = captioner.info.vocabulary, captioner.encode([open_image(photos / "camera.jpg")])
+    options = SearchOptions(beam_size=1)
+    [[again]] = beam_search(captioner.backend, photo.photos, options)
+    [[found]] = beam_search(captioner.backend, photo.photos, options, once=vocabulary.once)
+    assert again.log_probability > found.log_probability
+    said = vocabulary.decode(again.tokens)
+    assert vocabulary.repeats(said)
+    assert not vocabulary.repeats(vocabulary.decode(found.tokens))
+    _, other = player_data(start(photo="Camera", beam="1", say=" ".join(said)))["captions"]
+    assert other["text"] == " ".join(said)
     assert "likelier" not in other["note"]
 
 

@@ -63,7 +63,8 @@ def captions(checkpoint: FileFingerprint, photo: Photo, asked: WhatIf) -> list[C
         return [CaptionPane(plain)]
     other = describe(checkpoint, asked.seen(photo), width, asked.said)
     notes = [f"log-probability {number(caption.log_probability)}" for caption in (plain, other)]
-    if not asked.hidden and was_dropped(plain, other):
+    vocabulary = load_captioner(checkpoint).info.vocabulary
+    if not asked.hidden and was_dropped(plain, other) and not vocabulary.repeats(other.text.split()):
         notes[1] += f", likelier than what it said: the search dropped it at width {width}"
     return [
         CaptionPane(plain, "What it said", notes[0]),
