@@ -13,6 +13,10 @@ GPU ?= $(shell nvidia-smi --list-gpus 2>/dev/null)
 APP = $(VENV)/requirements$(if $(GPU),,-app).stamp
 DEV = $(VENV)/requirements-dev.stamp
 
+# Installed modules are compiled when they are first imported. Under this nothing is kept, and every process compiles them
+# again, for half a minute with PyTorch.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: app test test-quick test-app lint
 
 app: $(APP)
@@ -35,7 +39,7 @@ lint: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
-# Modules are compiled when they are first imported: most never are, and would take a sixth of the app's environment.
+# Without compiled modules: most are never imported, and would take a sixth of the app's environment.
 $(VENV)/%.stamp: %.txt $(wildcard requirements*.txt)
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --no-compile --requirement $<
