@@ -76,6 +76,8 @@ class Server:
             command = [sys.executable, "-P", "-m", "streamlit", "run", script, f"--server.port={port}"]
             command += [*settings, "--", *map(str, arguments)]
         variables = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true"} | dict(environment or {})
+        # It computes on all cores, as people's do; see conftest.py.
+        variables.pop("OMP_NUM_THREADS", None)
 
         def limit() -> None:
             for kind, size in (limits or {}).items():

@@ -239,6 +239,28 @@ def test_wanted_and_likeliest_are_of_the_decoders_softmax_over_what_may_be_said(
         assert np.exp(found.log_probabilities[0]).sum() == pytest.approx(1, abs=1e-4)
 
 
+THREADS = """
+import sys
+from psutil import Process
+from captioning import DEFAULT_CHECKPOINT, Captioner
+caption = Captioner.from_checkpoint(DEFAULT_CHECKPOINT, "cpu")(sys.argv[1])
+print(Process().num_threads(), caption.text, caption.log_probability)
+"""
+
+
+def test_as_many_threads_compute_as_the_environment_says_and_the_caption_is_the_same(photos, monkeypatch):
+    # NumPy would have as many of its own.
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    said = {}
+    for count in ("1", "2", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        command = [sys.executable, "-c", THREADS, photos / "pizza.jpg"]
+        said[count] = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(" ", 1)
+    threads, captions = zip(*said.values(), strict=True)
+    assert [int(number) - int(threads[0]) for number in threads] == [0, 1, 3]
+    assert len(set(captions)) == 1
+
+
 # Which of them computes
 
 

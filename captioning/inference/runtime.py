@@ -67,7 +67,7 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
         info: of the checkpoint.
         runtime: what `choose_runtime` chose.
         single_thread: compute on the thread that asks, unless the process has the pool already; otherwise all threads
-            that ask share a pool of all cores.
+            that ask share a pool of all cores, or of as many as OMP_NUM_THREADS says, which PyTorch follows too.
 
     Raises:
         CheckpointError: the file is not sound.
@@ -78,7 +78,9 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
         from captioning.inference.torch_backend import load_backend
     else:
         from captioning.inference.onnx_backend import load_backend
-    return load_backend(info, runtime.device, runtime.precision, threads=1 if single_thread else core_count())
+    wished = os.environ.get("OMP_NUM_THREADS", "")
+    threads = 1 if single_thread else int(wished) if wished.isdecimal() and int(wished) else core_count()
+    return load_backend(info, runtime.device, runtime.precision, threads)
 
 
 def core_count() -> int:
