@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from captioning import Caption, Captioner, ImageError, SearchOptions, open_image
+from captioning.checkpoint import CheckpointInfo, read_info
 from captioning.data.datasets import CaptionDataset, read_dataset
 from captioning.files import FileFingerprint, file_fingerprint
 from captioning.inference.captioner import EncodedPhotos
@@ -34,6 +35,17 @@ def identify_path(path: Path) -> tuple[str | int, ...]:
 def identify_caption(caption: Caption) -> tuple[str, float]:
     """Different for different captions of one photo."""
     return caption.text, caption.log_probability
+
+
+def identify_pane(pane: CaptionPane) -> tuple:
+    """Different for panes that look different; by itself Streamlit would go through all the numbers of a caption."""
+    caption = (*identify_caption(pane.caption), pane.caption.sureness)
+    return *caption, pane.heading, pane.note, pane.forced, pane.hidden, pane.occlusion is not None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def load_info(checkpoint: FileFingerprint) -> CheckpointInfo:
+    return read_info(checkpoint.path)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model …")
@@ -79,7 +91,7 @@ def find_what_mattered(checkpoint: FileFingerprint, photo: Photo, caption: Capti
 
 
 @st.cache_resource(
-    max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("title", "key"), Caption: identify_caption}
+    max_entries=16, show_spinner=False, hash_funcs={Photo: attrgetter("title", "key"), CaptionPane: identify_pane}
 )
 def load_player_data(photo: Photo, panes: Sequence[CaptionPane], *, what_if: FileFingerprint | None = None) -> dict:
     """The data that the player shows; `what_if` is the checkpoint that says what follows from a change."""

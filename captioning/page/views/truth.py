@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from captioning.checkpoint import read_info
 from captioning.files import FileFingerprint
-from captioning.page.cache import describe
+from captioning.page.cache import describe, load_info
 from captioning.page.library import Photo
 from captioning.page.text import BLEU, show_training_note, with_marks
 from captioning.visualize.screen import to_url
@@ -28,7 +27,7 @@ def show_truth(checkpoint: FileFingerprint, photo: Photo) -> None:
     # A URL that holds it whole: a file of Streamlit's may be gone by the time the browser asks for it.
     left.image(to_url(photo.image), width="stretch", alt=photo.title)
     with right, st.container(key="marked truth"):
-        words, tokenizer = caption.text.split(), read_info(checkpoint.path).vocabulary.tokenizer
+        words, tokenizer = caption.text.split(), load_info(checkpoint).vocabulary.tokenizer
         references = [tokenize(reference, tokenizer) for reference in photo.references]
         st.markdown("#### The model says", help="Marked is each word that somebody wrote too.")
         st.markdown(with_marks(words, [any(word in reference for reference in references) for word in words]))
