@@ -21,6 +21,11 @@ def button_labels(app: AppTest) -> list[str]:
     return [button["label"] for button in buttons(app)]
 
 
+def gallery(app: AppTest) -> list[dict]:
+    """The photos of the gallery, in the sidebar."""
+    return component_data(app, "gallery")[0]
+
+
 def grid(app: AppTest) -> list[dict]:
     """The photos of the view *Photos*."""
     return [button for button in buttons(app) if button["picture"] is not None]

@@ -26,7 +26,18 @@ from captioning.record import TrainingRecord
 from captioning.vocabulary import SPECIAL_TOKENS, Vocabulary, tokenize
 from tests.browser import ROOT
 from tests.helpers import make_kaggle, make_photos, tiny_model
-from tests.page import button_labels, captions_of, component_data, errors, grid, player_data, report, text_of, upload
+from tests.page import (
+    button_labels,
+    captions_of,
+    component_data,
+    errors,
+    gallery,
+    grid,
+    player_data,
+    report,
+    text_of,
+    upload,
+)
 
 
 @pytest.fixture
@@ -86,7 +97,7 @@ def test_shows_the_checkpoints_scores(start, captioner):
 def test_says_how_sure_the_model_is(start, captioner, photos):
     app = start()
     for title in ("Cat", "Rocket", "Dog"):
-        app.button_group(key="photo").set_value(title).run()
+        report(app, "photo", photo=title)
         [caption] = player_data(app)["captions"]
         expected = captioner(sample_photos()[title])
         assert caption["sureness"] == expected.sureness
@@ -95,7 +106,7 @@ def test_says_how_sure_the_model_is(start, captioner, photos):
 def test_another_beam_width_searches_again_without_encoding_again(start, encoded, captioner, photos):
     expected = {width: captioner(photos / "rocket.jpg", SearchOptions(beam_size=width)).text for width in (1, 10)}
     app = start()
-    app.button_group(key="photo").set_value("Rocket").run()
+    report(app, "photo", photo="Rocket")
     runs = len(encoded)
     for width, text in expected.items():
         app.slider(key="beam_size").set_value(width).run()
@@ -200,22 +211,32 @@ def test_an_event_of_a_session_that_was_lost_is_not_applied(start):
     assert player_data(app)["title"] == next(iter(sample_photos()))
 
 
-def test_a_widget_that_was_set_is_set_again_if_the_browser_has_not_heard_of_it(start):
-    app = start()
-    first, second, third, *_ = sample_photos()
+def test_a_widget_that_was_set_is_set_again_if_the_browser_has_not_heard_of_it(start, tmp_path):
+    # So many that they are chosen from a list, which is a widget.
+    first, second, third, *_ = (path.name for path in make_photos(tmp_path, [f"{at:02}.png" for at in range(21)]))
+    app = start("--photos", tmp_path)
     report(app, "turn", by=1)
     # What a browser sends if it heard of nothing that the last run sent.
     app.query_params["photo"] = first
-    app.button_group(key="photo").set_value(first).run()
+    app.selectbox(key="photo").set_value(first).run()
     assert player_data(app)["title"] == second
     # And what it sends if it did.
     app.query_params["photo"] = second
-    app.button_group(key="photo").set_value(first).run()
+    app.selectbox(key="photo").set_value(first).run()
     assert player_data(app)["title"] == first
     report(app, "turn", by=1)
     app.query_params["photo"] = first
-    app.button_group(key="photo").set_value(third).run()
+    app.selectbox(key="photo").set_value(third).run()
     assert player_data(app)["title"] == third
+
+
+def test_the_gallery_shows_which_photo_is_chosen(start):
+    app = start(photo="Cat")
+    assert [photo["title"] for photo in gallery(app)] == list(sample_photos())
+    assert all(photo["url"].startswith("data:image/jpeg;base64,") for photo in gallery(app))
+    assert component_data(app, "gallery")[1] == "Cat"
+    report(app, "turn", by=1)
+    assert component_data(app, "gallery")[1] == app.session_state["photo"] != "Cat"
 
 
 def test_a_word_of_another_photos_caption_is_not_said(start):
@@ -278,7 +299,7 @@ def test_another_photo_forgets_what_if_and_another_width_does_not(start):
     app = start(say="a dog")
     app.slider(key="beam_size").set_value(2).run()
     assert len(captions_of(app)) == 2
-    app.button_group(key="photo").set_value("Motorbike").run()
+    report(app, "photo", photo="Motorbike")
     assert len(captions_of(app)) == 1
 
 
@@ -482,18 +503,18 @@ def test_a_folder_may_hold_other_files_than_photos(start, tmp_path):
     (tmp_path / "folder.png").mkdir()
     app = start("--photos", tmp_path)
     assert errors(app) == []
-    assert [option.split()[-1] for option in app.button_group(key="photo").options] == ["a\\.png"]
+    assert [photo["title"] for photo in gallery(app)] == ["a.png"]
 
 
 def test_a_photo_that_is_replaced_is_read_again(start, tmp_path):
     make_photos(tmp_path, ["a.png"])
     app = start("--photos", tmp_path)
-    before = player_data(app)["photo"]["url"], app.button_group(key="photo").options
+    before = gallery(app)
     Image.new("RGB", (90, 60), "red").save(tmp_path / "a.png")
     app.run()
     assert errors(app) == []
     assert player_data(app)["photo"]["width"] == 90
-    assert app.button_group(key="photo").options != before[1]
+    assert gallery(app) != before
 
 
 def test_a_folder_that_goes_away_and_comes_back_finds_the_page_as_it_was(start, tmp_path):
@@ -517,7 +538,7 @@ def test_a_photo_of_the_gallery_that_cannot_be_read_leaves_the_others(start, tmp
     app = start("--photos", tmp_path)
     [message] = errors(app)
     assert message.startswith("a.png")
-    app.button_group(key="photo").set_value("b.png").run()
+    report(app, "photo", photo="b.png")
     assert errors(app) == []
     assert player_data(app)["title"] == "b.png"
 

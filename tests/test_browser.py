@@ -528,6 +528,20 @@ def test_keys_that_change_the_photo_count_though_another_control_is_touched_at_o
     expect(in_gallery(page, after_next)).to_be_checked()
 
 
+def test_the_gallery_is_gone_through_with_the_keyboard_and_keeps_the_focus(page):
+    before, then, after, *_ = list(sample_photos())[list(sample_photos()).index("Coffee") - 1 :]
+    in_gallery(page, "Coffee").focus()
+    page.keyboard.press("Space")
+    for key, title in (("ArrowRight", after), ("ArrowLeft", then), ("ArrowUp", before)):
+        page.keyboard.press(key)
+        expect(page.locator(".picture canvas")).to_have_attribute("aria-label", f"{title}, before the first word")
+        expect(in_gallery(page, title)).to_be_checked()
+        expect(in_gallery(page, title)).to_be_focused()
+        expect(
+            page.get_by_role("radiogroup", name="Photo of the gallery").get_by_role("radio", checked=True)
+        ).to_have_count(1)
+
+
 def test_a_word_of_the_address_is_followed_and_one_that_is_not_there_is_the_nearest(page, server):
     page.evaluate("window.location.hash = 'word=3'")
     expect(page.locator(".sentence button").nth(2)).to_have_attribute("aria-current", "step")

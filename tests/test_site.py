@@ -423,7 +423,7 @@ const watch = setInterval(() => {
   if (!text || text === said.at(-1)) return;
   said.push(text);
   const photo = photos.shift();
-  if (photo) [...page.querySelectorAll("#gallery img")].find((image) => image.alt === photo).click();
+  if (photo) [...page.querySelectorAll("#gallery label")].find((label) => label.title === photo).click();
   else clearInterval(watch) || fetch("watch.html", { method: "POST", body: JSON.stringify(said) });
 }, 100);
 </script>

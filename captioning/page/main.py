@@ -24,6 +24,7 @@ from captioning.page.sidebar import (
     choose_beam_width,
     choose_checkpoint,
     choose_photo,
+    choose_title,
     close_on_phones,
     turn,
 )
@@ -87,6 +88,7 @@ def apply_events(library: Library) -> None:
         "audience": ask_for_site,
         "look": keep_look,
         "upload": offer_upload,
+        "photo": choose_title,
         "turn": turn,
         "pick": pick,
         "random": choose_any,

@@ -38,10 +38,10 @@ def load_first_page() -> None:
     from captioning import SearchOptions
     from captioning.checkpoint import checkpoint_fingerprint
     from captioning.errors import CaptioningError
-    from captioning.page.cache import describe, load_captioner, load_photo
+    from captioning.page.cache import describe, load_captioner, load_photo, load_player_data, load_thumbnail
     from captioning.page.library import default_checkpoint, offered_checkpoints
     from captioning.page.main import load_library, page_arguments
-    from captioning.page.sidebar import gallery_labels
+    from captioning.visualize.player.data import CaptionPane
 
     # This thread belongs to no page, and Streamlit would warn that a spinner is shown on none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
@@ -49,7 +49,10 @@ def load_first_page() -> None:
         library, checkpoints = load_library(page_arguments()), offered_checkpoints()
         checkpoint = checkpoint_fingerprint(checkpoints[default_checkpoint(checkpoints)])
         load_captioner(checkpoint)
-        gallery_labels(library.gallery)
-        if not library.datasets:
-            title, path = next(iter(library.gallery.items()))
-            describe(checkpoint, load_photo(title, path), SearchOptions().beam_size)
+        if library.datasets:
+            return
+        for path in () if library.is_large else library.gallery.values():
+            load_thumbnail(path)
+        photo = load_photo(*next(iter(library.gallery.items())))
+        caption = describe(checkpoint, photo, SearchOptions().beam_size)
+        load_player_data(photo, [CaptionPane(caption)], what_if=checkpoint)

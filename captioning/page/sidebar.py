@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
+from streamlit.components.v2 import component
 
-from captioning.checkpoint import checkpoint_fingerprint, read_info
+from captioning.checkpoint import checkpoint_fingerprint
 from captioning.data.datasets import Example
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.inference.options import BEAM_SIZES
 from captioning.page.buttons import Button, show_buttons
-from captioning.page.cache import THUMBNAIL_SIZE, load_photo, load_thumbnail
+from captioning.page.cache import THUMBNAIL_SIZE, load_info, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
 from captioning.page.events import choose, run_script
 from captioning.page.gallery import sample_credit
@@ -20,8 +21,9 @@ from captioning.page.library import MAX_THUMBNAILS, Library, Photo, default_chec
 from captioning.page.summaries import ORDERS, Summaries, ordered, search
 from captioning.page.text import BLEU, as_markdown, show_error
 from captioning.page.uploads import forget_refused, provide_photo
-from captioning.visualize.screen import thumbnail, to_url
+from captioning.visualize.screen import source, thumbnail, to_url
 
+FOLDER = Path(__file__).parent
 BEAM_WIDTH = "How many unfinished captions the search keeps at each step. 1 is greedy: always the likeliest next word."
 CHECKPOINT = "A trained model: its weights, its vocabulary and the record of its training, in one file."
 
@@ -47,13 +49,10 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     if st.session_state.get("photo") not in gallery:
         st.session_state.photo = next(iter(gallery))
     offered = {title: Example(path, ()) for title, path in gallery.items()}
-    labels = gallery_labels(gallery)
-    if not labels:
+    if len(gallery) > MAX_THUMBNAILS:
         choose_from_many(offered)
     else:
-        # One choice, so that of two clicks while the page is busy the second counts.
-        st.pills("Photo of the gallery", list(gallery), required=True, key="photo", persist_state="page",
-                 format_func=labels.__getitem__, label_visibility="collapsed")  # fmt: skip
+        show_gallery(gallery)
         st.session_state.offered, st.session_state.titles = offered, list(offered)
     title = st.session_state.photo
     photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
@@ -63,17 +62,21 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
     return replace(photo, credit=credit.text)
 
 
-def gallery_labels(gallery: dict[str, Path]) -> dict[str, str]:
-    """For each title what to show of the photo, or nothing where the photos are too many."""
-    if len(gallery) > MAX_THUMBNAILS:
-        return {}
-    return {title: label(title, path) for title, path in gallery.items()}
+def show_gallery(gallery: dict[str, Path]) -> None:
+    """The photos to choose from; one that cannot be read has its title alone, and its error is shown once chosen."""
+    mount = component(
+        "captioning_gallery",
+        html='<div class="gallery" role="radiogroup" aria-label="Photo of the gallery"></div>',
+        css=(FOLDER / "gallery.css").read_text(encoding="utf-8"),
+        js="".join(map(source, ("report.js", "player/elements.js", "gallery.js")))
+        + (FOLDER / "gallery.js").read_text(encoding="utf-8"),
+    )
+    photos = [{"title": title, "url": load_thumbnail(path)} for title, path in gallery.items()]
+    mount(key="gallery", data=[photos, st.session_state.photo])
 
 
-def label(title: str, path: Path) -> str:
-    """A photo's thumbnail and title; one that cannot be read has no thumbnail, and its error is shown once chosen."""
-    url = load_thumbnail(path)
-    return f"![]({url}) {as_markdown(title)}" if url else as_markdown(title)
+def choose_title(event: dict) -> None:
+    choose("photo", event["photo"])
 
 
 def choose_from_dataset(library: Library) -> Photo:
@@ -133,5 +136,6 @@ def choose_checkpoint() -> FileFingerprint:
     if st.session_state.get("checkpoint") not in paths:
         st.session_state.checkpoint = default_checkpoint(paths)
     path = paths[st.selectbox("Checkpoint", list(paths), key="checkpoint", help=CHECKPOINT, persist_state="page")]
-    st.caption(as_markdown(describe_scores(read_info(path))), help=BLEU)
-    return checkpoint_fingerprint(path)
+    checkpoint = checkpoint_fingerprint(path)
+    st.caption(as_markdown(describe_scores(load_info(checkpoint))), help=BLEU)
+    return checkpoint

@@ -120,7 +120,7 @@ def _model_files(info: CheckpointInfo, precision: str, runtime: Path | None) -> 
 
 def _page(description: dict, gallery: Mapping[str, GalleryPhoto], within: Mapping[str, bytes]) -> bytes:
     """The page; `within` are the files that it holds itself, of which there may be none."""
-    code = script() + "".join(source(f"site/{name}.js") for name in SCRIPTS)
+    code = script() + source("gallery.js") + "".join(source(f"site/{name}.js") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     photos = [
         {"title": photo.title, "file": name, "credit": photo.credit, "licence": photo.licence_url}

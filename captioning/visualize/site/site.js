@@ -85,7 +85,7 @@ function threads() {
 /** Photos, whether of the gallery or somebody's own: {title, file or blob, credit, licence, encodings, captions}. */
 function choose(photo) {
   Object.assign(chosen, { photo, changes: [], word: 0 });
-  for (const input of element("gallery").querySelectorAll("input")) input.checked = gallery[input.value] === photo;
+  markPhoto(element("gallery"), gallery.indexOf(photo));
   refresh();
 }
 
@@ -236,18 +236,8 @@ function fail(error) {
 
 async function offerGallery() {
   for (const photo of gallery) if (element(photo.file)) photo.blob = new Blob([await readFile(photo.file)]);
-  element("gallery").append(
-    ...gallery.map((photo, index) => {
-      const label = make("label");
-      const input = make("input");
-      Object.assign(input, { type: "radio", name: "photo", value: index, onchange: () => choose(photo) });
-      const small = make("img");
-      const src = photo.blob ? URL.createObjectURL(photo.blob) : photo.file;
-      Object.assign(small, { loading: "lazy", src, alt: photo.title, title: photo.title });
-      label.append(input, small);
-      return label;
-    }),
-  );
+  const photos = gallery.map(({ title, blob, file }) => ({ title, url: blob ? URL.createObjectURL(blob) : file }));
+  offerPhotos(element("gallery"), photos, (index) => choose(gallery[index]));
 }
 
 function listen() {
