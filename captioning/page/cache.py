@@ -18,7 +18,8 @@ from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import thumbnail, to_url
 from captioning.vocabulary import SPECIAL_TOKENS
 
-THUMBNAIL_SIZE = 160
+# Sides of thumbnails in pixels: in the grid of photos, and in the gallery of the sidebar.
+THUMBNAIL_SIZE, SMALL_SIZE = 160, 112
 # The class of paths on this system.
 PATH = type(Path())
 
@@ -66,10 +67,10 @@ def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = (
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs={PATH: identify_path})
-def load_thumbnail(path: Path) -> str | None:
+def load_thumbnail(path: Path, size: int = THUMBNAIL_SIZE) -> str | None:
     """The URL of a thumbnail, if the photo can be read."""
     try:
-        return to_url(thumbnail(open_image(path), THUMBNAIL_SIZE))
+        return to_url(thumbnail(open_image(path), size))
     except ImageError:
         return None
 

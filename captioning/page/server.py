@@ -38,7 +38,7 @@ def load_first_page() -> None:
     from captioning import SearchOptions
     from captioning.checkpoint import checkpoint_fingerprint
     from captioning.errors import CaptioningError
-    from captioning.page.cache import describe, load_captioner, load_photo, load_player_data, load_thumbnail
+    from captioning.page.cache import SMALL_SIZE, describe, load_captioner, load_photo, load_player_data, load_thumbnail
     from captioning.page.library import default_checkpoint, offered_checkpoints
     from captioning.page.main import load_library, page_arguments
     from captioning.visualize.player.data import CaptionPane
@@ -52,7 +52,7 @@ def load_first_page() -> None:
         if library.datasets:
             return
         for path in () if library.is_large else library.gallery.values():
-            load_thumbnail(path)
+            load_thumbnail(path, SMALL_SIZE)
         photo = load_photo(*next(iter(library.gallery.items())))
         caption = describe(checkpoint, photo, SearchOptions().beam_size)
         load_player_data(photo, [CaptionPane(caption)], what_if=checkpoint)

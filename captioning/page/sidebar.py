@@ -13,7 +13,7 @@ from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.inference.options import BEAM_SIZES
 from captioning.page.buttons import Button, show_buttons
-from captioning.page.cache import THUMBNAIL_SIZE, load_info, load_photo, load_thumbnail
+from captioning.page.cache import SMALL_SIZE, THUMBNAIL_SIZE, load_info, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
 from captioning.page.events import choose, run_script
 from captioning.page.gallery import sample_credit
@@ -71,7 +71,7 @@ def show_gallery(gallery: dict[str, Path]) -> None:
         js="".join(map(source, ("report.js", "player/elements.js", "gallery.js")))
         + (FOLDER / "gallery.js").read_text(encoding="utf-8"),
     )
-    photos = [{"title": title, "url": load_thumbnail(path)} for title, path in gallery.items()]
+    photos = [{"title": title, "url": load_thumbnail(path, SMALL_SIZE)} for title, path in gallery.items()]
     mount(key="gallery", data=[photos, st.session_state.photo])
 
 
