@@ -643,6 +643,7 @@ def test_a_second_click_on_undo_that_comes_late_finds_nothing_to_take_back(page,
 
 
 def test_a_word_that_is_clicked_on_a_player_that_the_page_no_longer_has_is_nothing(page, server):
+    expect(page.get_by_role("radio", name="Beam search")).to_be_visible()
     # The page is asked for another view, and the browser, which has not drawn it yet, is clicked.
     page.locator(".likely button").first.evaluate(
         """async (word) => {
