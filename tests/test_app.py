@@ -621,3 +621,14 @@ def test_an_audience_is_shown_the_way_to_the_page_without_a_server(start):
     assert any("https://example.org/captions" in each.value for each in app.markdown)
     for wrong in ("example.org", "javascript:alert(1)", "https://example.org/) [x](y"):
         assert "is no address of a page" in start("--site", wrong).error[0].value
+
+
+def test_a_photo_of_the_gallery_stays_after_one_of_a_data_set(start, tmp_path):
+    app = start("--data", make_kaggle(tmp_path))
+    app.selectbox(key="photo").set_value(app.selectbox(key="photo").options[1]).run()
+    app.session_state["source"] = "Gallery"
+    app.run()
+    report(app, "photo", photo="Pizza")
+    for width in (3, 4):
+        app.slider(key="beam_size").set_value(width).run()
+        assert player_data(app)["title"] == "Pizza"
