@@ -16,7 +16,7 @@ from captioning.page.gallery import sample_photos
 from tests.browser import PATIENCE, ROOT, Server, launch, launch_own, open_player, running_app
 
 # Processes that test at the same time share the cores; operations split over all of them would wait for each other.
-# Read by PyTorch when it is imported, which this file leaves to the tests that need it, and by `open_backend`.
+# Read by PyTorch when it is imported, which this file leaves to the tests that need it, and by `thread_count`.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 

@@ -109,7 +109,7 @@ def test_another_beam_width_searches_again_without_encoding_again(start, encoded
     report(app, "photo", photo="Rocket")
     runs = len(encoded)
     for width, text in expected.items():
-        app.slider(key="beam_size").set_value(width).run()
+        report(app, "width", width=width)
         assert captions_of(app) == [text]
     assert len(encoded) == runs
 
@@ -141,9 +141,9 @@ def test_a_run_that_chooses_nothing_leaves_the_address_alone(start):
     # Streamlit asks for a run as soon as somebody has gone back, before the page's own event says so.
     app.query_params["beam"] = "4"
     app.run()
-    assert app.slider(key="beam_size").value == 5
+    assert app.session_state["beam_size"] == 5
     assert app.query_params["beam"] == "4"
-    app.slider(key="beam_size").set_value(6).run()
+    report(app, "width", width=6)
     assert app.query_params["beam"] == "6"
 
 
@@ -175,7 +175,7 @@ def test_an_address_with_an_unknown_value_gets_the_default_and_a_notice(start, n
 def test_a_notice_disappears_once_something_is_chosen(start):
     app = start(photo="nowhere")
     assert len(app.warning) == 1
-    app.slider(key="beam_size").set_value(2).run()
+    report(app, "width", width=2)
     assert len(app.warning) == 0
 
 
@@ -203,6 +203,15 @@ def test_an_event_is_applied_once_though_the_browser_sends_it_again(start):
     for _ in range(2):
         app.run()
         assert player_data(app)["title"] == titles[1]
+
+
+@pytest.mark.parametrize("name", ["width", "open"])
+@pytest.mark.parametrize("width", [0, 11, 1000, 2.5, "many", None])
+def test_a_beam_width_that_the_page_does_not_offer_is_not_searched(start, name, width):
+    app = start(beam="3")
+    report(app, name, width=width)
+    assert errors(app) == []
+    assert app.session_state["beam_size"] == 3
 
 
 def test_an_event_of_a_session_that_was_lost_is_not_applied(start):
@@ -297,7 +306,7 @@ def test_a_caption_that_says_a_word_again_was_not_dropped_by_the_search(start, c
 
 def test_another_photo_forgets_what_if_and_another_width_does_not(start):
     app = start(say="a dog")
-    app.slider(key="beam_size").set_value(2).run()
+    report(app, "width", width=2)
     assert len(captions_of(app)) == 2
     report(app, "photo", photo="Motorbike")
     assert len(captions_of(app)) == 1
@@ -630,5 +639,5 @@ def test_a_photo_of_the_gallery_stays_after_one_of_a_data_set(start, tmp_path):
     app.run()
     report(app, "photo", photo="Pizza")
     for width in (3, 4):
-        app.slider(key="beam_size").set_value(width).run()
+        report(app, "width", width=width)
         assert player_data(app)["title"] == "Pizza"

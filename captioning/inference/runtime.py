@@ -67,7 +67,7 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
         info: of the checkpoint.
         runtime: what `choose_runtime` chose.
         single_thread: compute on the thread that asks, unless the process has the pool already; otherwise all threads
-            that ask share a pool of all cores, or of as many as OMP_NUM_THREADS says, which PyTorch follows too.
+            that ask share a pool; see `thread_count`.
 
     Raises:
         CheckpointError: the file is not sound.
@@ -78,9 +78,13 @@ def open_backend(info: CheckpointInfo, runtime: Runtime, *, single_thread: bool 
         from captioning.inference.torch_backend import load_backend
     else:
         from captioning.inference.onnx_backend import load_backend
-    wished = os.environ.get("OMP_NUM_THREADS", "")
-    threads = 1 if single_thread else int(wished) if wished.isdecimal() and int(wished) else core_count()
-    return load_backend(info, runtime.device, runtime.precision, threads)
+    return load_backend(info, runtime.device, runtime.precision, threads=1 if single_thread else thread_count())
+
+
+def thread_count() -> int:
+    """How many threads compute a photo: one a core, or as many as OMP_NUM_THREADS says where these are fewer."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(core_count(), int(limit)) if limit.isdecimal() and int(limit) else core_count()
 
 
 def core_count() -> int:

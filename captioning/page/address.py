@@ -49,7 +49,7 @@ def follow_address(library: Library, asked: Mapping[str, str]) -> None:
     for name in ("split", "photo", "checkpoint", "other", "view"):
         if name in known:
             choose(name, known[name])
-    choose("beam_size", int(known.get("beam") or SearchOptions().beam_size))
+    state.beam_size = int(known.get("beam") or SearchOptions().beam_size)
     choose("words", "")
     state.look = known.get("look", next(iter(LOOKS)))
     state.changes = []

@@ -2,10 +2,10 @@
 
 /*
  * Sends the server what somebody does in the page's components, and going back and forward, as numbered events; see
- * events.py. Other components report theirs with `report` of report.js.
+ * events.py. Other components report theirs with `report` of report.js, and learn there which are not applied yet.
  */
 
-let waiting = [];
+window.captioningWaiting = [];
 let count = 0;
 let channel = null;
 
@@ -13,8 +13,9 @@ let channel = null;
 function send() {
   if (!channel || !window.captioningReports?.length) return;
   const reports = window.captioningReports.splice(0);
-  waiting = [...waiting, ...reports.map((event) => ({ ...event, number: ++count, session: channel.session }))];
-  channel.setState(waiting);
+  const numbered = reports.map((event) => ({ ...event, number: ++count, session: channel.session }));
+  window.captioningWaiting = [...window.captioningWaiting, ...numbered];
+  channel.setState(window.captioningWaiting);
 }
 
 window.addEventListener("captioning", send);
@@ -22,7 +23,10 @@ window.addEventListener("captioning", send);
 window.addEventListener("popstate", () => report({ name: "went", address: window.location.search }));
 
 export default function ({ data: [session, applied], setStateValue }) {
-  waiting = waiting.filter((event) => event.session === session && event.number > applied);
+  window.captioningWaiting = window.captioningWaiting.filter(
+    (event) => event.session === session && event.number > applied,
+  );
   channel = { session, setState: (events) => setStateValue("events", events) };
   send();
+  window.dispatchEvent(new Event("captioning applied"));
 }

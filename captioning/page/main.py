@@ -25,6 +25,7 @@ from captioning.page.sidebar import (
     choose_checkpoint,
     choose_photo,
     choose_title,
+    choose_width,
     close_on_phones,
     turn,
 )
@@ -89,6 +90,7 @@ def apply_events(library: Library) -> None:
         "look": keep_look,
         "upload": offer_upload,
         "photo": choose_title,
+        "width": choose_width,
         "turn": turn,
         "pick": pick,
         "random": choose_any,

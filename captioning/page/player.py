@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.components.v2 import component
 
-from captioning.visualize.player import script
+from captioning.visualize.player import script, style
 from captioning.visualize.screen import source
 
 
@@ -17,7 +17,7 @@ def show_player(key: str, data: dict) -> None:
     mount = component(
         "captioning_player",
         html=source("player/player.html"),
-        css=source("player/player.css"),
+        css=style(),
         js=source("report.js") + script() + source("player/component.js"),
     )
     # A list: in a dict Streamlit would look for data frames, and import pandas and Arrow for that (69 MB).

@@ -64,18 +64,20 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
 
 def show_gallery(gallery: dict[str, Path]) -> None:
     """The photos to choose from; one that cannot be read has its title alone, and its error is shown once chosen."""
-    mount = component(
-        "captioning_gallery",
-        html='<div class="gallery" role="radiogroup" aria-label="Photo of the gallery"></div>',
-        css=(FOLDER / "gallery.css").read_text(encoding="utf-8"),
-        js="".join(map(source, ("report.js", "player/elements.js", "gallery.js")))
-        + (FOLDER / "gallery.js").read_text(encoding="utf-8"),
-    )
+    html = '<div class="gallery" role="radiogroup" aria-label="Photo of the gallery"></div>'
     photos = [{"title": title, "url": load_thumbnail(path, SMALL_SIZE)} for title, path in gallery.items()]
-    mount(key="gallery", data=[photos, st.session_state.photo])
+    show_control("gallery", html, [photos, st.session_state.photo], js=source("gallery.js"))
+
+
+def show_control(name: str, html: str, data: list, css: str = "", js: str = "") -> None:
+    """Show a control of the page's own: `NAME.css` and `NAME.js` beside this file, after what others use too."""
+    own_css, own_js = ((FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
+    js = source("report.js") + source("player/elements.js") + js + own_js
+    component(f"captioning_{name}", html=html, css=css + own_css, js=js)(key=name, data=data)
 
 
 def choose_title(event: dict) -> None:
+    """Choose a photo of the gallery."""
     choose("photo", event["photo"])
 
 
@@ -128,7 +130,17 @@ def close_on_phones(photo: Photo | None) -> None:
 
 
 def choose_beam_width() -> None:
-    st.slider("Beam width", BEAM_SIZES[0], BEAM_SIZES[-1], key="beam_size", help=BEAM_WIDTH, persist_state="page")
+    with st.container(key="beam", gap=None):
+        st.markdown("Beam width", help=BEAM_WIDTH)
+        html = '<div class="beam"><input type="range" aria-label="Beam width" /><output></output></div>'
+        data = [BEAM_SIZES[0], BEAM_SIZES[-1], st.session_state.beam_size]
+        show_control("beam_width", html, data, css=source("slider.css"))
+
+
+def choose_width(event: dict) -> None:
+    """Search with another beam width, if it is one that the page offers."""
+    if event["width"] in BEAM_SIZES:
+        st.session_state.beam_size = int(event["width"])
 
 
 def choose_checkpoint() -> FileFingerprint:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from captioning.inference.caption import Caption
 from captioning.visualize.looks import LOOKS, OCCLUSION
-from captioning.visualize.player import script
+from captioning.visualize.player import script, style
 from captioning.visualize.player.data import CaptionPane, player_data
 from captioning.visualize.screen import source
 
@@ -68,7 +68,7 @@ def to_html(scene: Scene) -> bytes:
     page = string.Template(source("player/page.html")).substitute(
         title=html.escape(data["title"]),
         footer=html.escape(scene.credit),
-        css=page_style() + source("player/player.css"),
+        css=page_style() + style(),
         html=source("player/player.html"),
         js=script(),
         data=script_safe(data),

@@ -5,3 +5,14 @@ function report(event) {
   (window.captioningReports ??= []).push(event);
   window.dispatchEvent(new Event("captioning"));
 }
+
+/**
+ * Show in an element what the server says, once it has applied all events of this name; until then what somebody did
+ * is newer. Of several calls for an element the last counts.
+ */
+function showOnceApplied(element, name, show) {
+  const reported = () => [...(window.captioningReports ?? []), ...(window.captioningWaiting ?? [])];
+  if (!element.shows) window.addEventListener("captioning applied", () => element.shows());
+  element.shows = () => reported().some((event) => event.name === name) || show();
+  element.shows();
+}

@@ -14,6 +14,7 @@ from captioning.page.cache import describe, load_player_data
 from captioning.page.events import choose
 from captioning.page.library import Photo, offered_checkpoints
 from captioning.page.player import show_player
+from captioning.page.sidebar import choose_width
 from captioning.page.text import LOG_PROBABILITY, show_training_note, with_marks
 from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.screen import number
@@ -86,7 +87,7 @@ def describe_widths(widths: Sequence[int]) -> str:
 
 def open_width(event: dict) -> None:
     """Step through the caption of a beam width."""
-    choose("beam_size", event["width"])
+    choose_width(event)
     choose("view", "step")
 
 

@@ -10,3 +10,8 @@ def script() -> str:
         "voice", "copying", "playing", "difference", "pane", "player",
     )  # fmt: skip
     return "".join(source(f"player/{name}.js") for name in names)
+
+
+def style() -> str:
+    """The player's CSS."""
+    return source("slider.css") + source("player/player.css")

@@ -25,7 +25,7 @@ from captioning.inference.options import BEAM_SIZES, SearchOptions
 from captioning.inference.sureness import dev_percentiles
 from captioning.visualize.export import DARK, LIGHT, page_style, script_safe
 from captioning.visualize.looks import LOOKS, OCCLUSION
-from captioning.visualize.player import script
+from captioning.visualize.player import script, style
 from captioning.visualize.player.data import DISPLAY_SIZE, drawing
 from captioning.visualize.screen import TALLEST, WIDEST, source
 from captioning.visualize.site.runtime import MODULE, WASM, runtime_files
@@ -132,7 +132,7 @@ def _page(description: dict, gallery: Mapping[str, GalleryPhoto], within: Mappin
         title=TITLE,
         ground=html.escape(LIGHT["background"]),
         dark_ground=html.escape(DARK["background"]),
-        css=page_style() + source("player/player.css") + source("site/site.css"),
+        css=page_style() + style() + source("site/site.css"),
         player=source("player/player.html"),
         description=script_safe({**description, "gallery": photos}),
         files="\n".join(_embedded(name, data) for name, data in within.items()),

@@ -244,10 +244,14 @@ function listen() {
   const [least, most] = description.beam_sizes;
   const [beam, beamShown] = [element("beam"), element("beam-shown")];
   Object.assign(beam, { min: least, max: most, value: chosen.beamSize });
-  beamShown.value = beam.value;
-  beam.oninput = () => {
-    chosen.beamSize = Number(beam.value);
+  const show = () => {
     beamShown.value = beam.value;
+    fill(beam);
+  };
+  show();
+  beam.oninput = () => {
+    show();
+    chosen.beamSize = Number(beam.value);
     refresh();
   };
   element("undo").onclick = undo;
