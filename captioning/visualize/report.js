@@ -12,7 +12,11 @@ function report(event) {
  */
 function showOnceApplied(element, name, show) {
   const reported = () => [...(window.captioningReports ?? []), ...(window.captioningWaiting ?? [])];
-  if (!element.shows) window.addEventListener("captioning applied", () => element.shows());
+  const again = () => {
+    if (element.isConnected) element.shows();
+    else window.removeEventListener("captioning applied", again);
+  };
+  if (!element.shows) window.addEventListener("captioning applied", again);
   element.shows = () => reported().some((event) => event.name === name) || show();
   element.shows();
 }
