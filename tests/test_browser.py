@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, WebSocketRoute, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from captioning import DEFAULT_CHECKPOINT, SearchOptions, open_image
@@ -558,6 +558,30 @@ def test_the_beam_width_is_dragged_and_no_move_is_lost_while_the_page_is_busy(pa
     page.get_by_role("button", name=re.compile("^Widths? 1")).first.click()
     expect(page).to_have_url(re.compile("beam=1&.*view=step"))
     expect(slider).to_have_value("1")
+
+
+def test_a_request_that_is_lost_is_sent_again(own_browser, server):
+    lost = []
+
+    def lose_the_first(socket: WebSocketRoute) -> None:
+        upstream = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if not lost and b'"width"' in message:
+                lost.append(message)
+            else:
+                upstream.send(message)
+
+        socket.on_message(pass_on)
+
+    page = own_browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.route_web_socket(re.compile("_stcore/stream"), lose_the_first)
+    open_player(page, f"{server.url}/?photo=Astronaut")
+    page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    expect(page).to_have_url(re.compile("beam=6&"))
+    assert len(lost) == 1
+    page.close()
 
 
 def test_the_gallery_is_gone_through_with_the_keyboard_and_keeps_the_focus(page):

@@ -5,9 +5,13 @@
  * events.py. Other components report theirs with `report` of report.js, and learn there which are not applied yet.
  */
 
-window.captioningWaiting = [];
+// Milliseconds after which events that the server has not applied are sent again.
+const AGAIN = 5000;
+
+window.captioningWaiting ??= [];
 let count = 0;
 let channel = null;
+let timer = null;
 
 /** Send what was reported; without a channel it is left for later. */
 function send() {
@@ -15,7 +19,15 @@ function send() {
   const reports = window.captioningReports.splice(0);
   const numbered = reports.map((event) => ({ ...event, number: ++count, session: channel.session }));
   window.captioningWaiting = [...window.captioningWaiting, ...numbered];
-  channel.setState(window.captioningWaiting);
+  deliver();
+}
+
+/** Send the events that wait, and again after some time: a request can be lost, and each event is applied once. */
+function deliver() {
+  clearTimeout(timer);
+  if (!window.captioningWaiting.length) return;
+  channel.setState(window.captioningWaiting.map((event) => ({ ...event, sent: Date.now() })));
+  timer = setTimeout(deliver, AGAIN);
 }
 
 window.addEventListener("captioning", send);
@@ -26,6 +38,7 @@ export default function ({ data: [session, applied], setStateValue }) {
   window.captioningWaiting = window.captioningWaiting.filter(
     (event) => event.session === session && event.number > applied,
   );
+  if (!window.captioningWaiting.length) clearTimeout(timer);
   channel = { session, setState: (events) => setStateValue("events", events) };
   send();
   window.dispatchEvent(new Event("captioning applied"));
