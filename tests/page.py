@@ -23,7 +23,7 @@ def button_labels(app: AppTest) -> list[str]:
 
 def gallery(app: AppTest) -> list[dict]:
     """The photos of the gallery, in the sidebar."""
-    return component_data(app, "gallery")[0]
+    return component_data(app, "gallery")[1]
 
 
 def grid(app: AppTest) -> list[dict]:

@@ -2,7 +2,7 @@
 
 /* The slider of the beam width; a move is an event for the server, see sidebar.py and events.js. */
 
-export default function ({ data: [least, most, width], parentElement }) {
+export default function ({ data: [said, least, most, width], parentElement }) {
   const slider = parentElement.querySelector("input");
   const show = () => {
     parentElement.querySelector("output").value = slider.value;
@@ -13,8 +13,6 @@ export default function ({ data: [least, most, width], parentElement }) {
     show();
     report({ name: "width", width: Number(slider.value) });
   };
-  showOnceApplied(slider, "width", () => {
-    slider.value = width;
-    show();
-  });
+  if (!isOlder(said, "width")) slider.value = width;
+  show();
 }

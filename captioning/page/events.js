@@ -8,7 +8,7 @@
 // Milliseconds after which events that the server has not applied are sent again.
 const AGAIN = 5000;
 
-window.captioningWaiting ??= [];
+let waiting = [];
 let count = 0;
 let channel = null;
 let timer = null;
@@ -17,16 +17,20 @@ let timer = null;
 function send() {
   if (!channel || !window.captioningReports?.length) return;
   const reports = window.captioningReports.splice(0);
-  const numbered = reports.map((event) => ({ ...event, number: ++count, session: channel.session }));
-  window.captioningWaiting = [...window.captioningWaiting, ...numbered];
+  const { session } = channel;
+  const numbered = reports.map((event) => ({ ...event, number: ++count, session }));
+  waiting = [...waiting, ...numbered];
+  // The number of the last event of each name.
+  if (window.captioningSent?.session !== session) window.captioningSent = { session, numbers: {} };
+  for (const { name, number } of numbered) window.captioningSent.numbers[name] = number;
   deliver();
 }
 
 /** Send the events that wait, and again after some time: a request can be lost, and each event is applied once. */
 function deliver() {
   clearTimeout(timer);
-  if (!window.captioningWaiting.length) return;
-  channel.setState(window.captioningWaiting.map((event) => ({ ...event, sent: Date.now() })));
+  if (!waiting.length) return;
+  channel.setState(waiting.map((event) => ({ ...event, sent: Date.now() })));
   timer = setTimeout(deliver, AGAIN);
 }
 
@@ -35,11 +39,8 @@ window.addEventListener("captioning", send);
 window.addEventListener("popstate", () => report({ name: "went", address: window.location.search }));
 
 export default function ({ data: [session, applied], setStateValue }) {
-  window.captioningWaiting = window.captioningWaiting.filter(
-    (event) => event.session === session && event.number > applied,
-  );
-  if (!window.captioningWaiting.length) clearTimeout(timer);
+  waiting = waiting.filter((event) => event.session === session && event.number > applied);
+  if (!waiting.length) clearTimeout(timer);
   channel = { session, setState: (events) => setStateValue("events", events) };
   send();
-  window.dispatchEvent(new Event("captioning applied"));
 }

@@ -84,8 +84,13 @@ def choose(name: str, value: object) -> None:
 
 def show_channel() -> None:
     """Have the browser send events; those that are applied it drops."""
+    run_script(KEY, now(), on_events_change=lambda: None)
+
+
+def now() -> list:
+    """The session, and the number of the last event that was applied."""
     channel = st.session_state.channel
-    run_script(KEY, [channel.session, channel.applied], on_events_change=lambda: None)
+    return [channel.session, channel.applied]
 
 
 def run_script(name: str, data: list | None = None, **listeners: Any) -> None:

@@ -2,7 +2,7 @@
 
 /* The photos of the gallery; a choice is an event for the server, see sidebar.py and events.js. */
 
-export default function ({ data: [photos, chosen], parentElement }) {
+export default function ({ data: [said, photos, chosen], parentElement }) {
   const group = parentElement.querySelector(".gallery");
   const offered = JSON.stringify(photos);
   // Photos that are there stay: the next run of the page may come while one is being clicked.
@@ -10,5 +10,5 @@ export default function ({ data: [photos, chosen], parentElement }) {
     offerPhotos(group, photos, (index) => report({ name: "photo", photo: photos[index].title }));
     group.offered = offered;
   }
-  showOnceApplied(group, "photo", () => markPhoto(group, photos.findIndex(({ title }) => title === chosen)));
+  if (!isOlder(said, "photo")) markPhoto(group, photos.findIndex(({ title }) => title === chosen));
 }

@@ -15,7 +15,7 @@ from captioning.inference.options import BEAM_SIZES
 from captioning.page.buttons import Button, show_buttons
 from captioning.page.cache import SMALL_SIZE, THUMBNAIL_SIZE, load_info, load_photo, load_thumbnail
 from captioning.page.card import describe_scores
-from captioning.page.events import choose, run_script
+from captioning.page.events import choose, now, run_script
 from captioning.page.gallery import sample_credit
 from captioning.page.library import MAX_THUMBNAILS, Library, Photo, default_checkpoint, offered_checkpoints
 from captioning.page.summaries import ORDERS, Summaries, ordered, search
@@ -73,7 +73,8 @@ def show_control(name: str, html: str, data: list, css: str = "", js: str = "") 
     """Show a control of the page's own: `NAME.css` and `NAME.js` beside this file, after what others use too."""
     own_css, own_js = ((FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
     js = source("report.js") + source("player/elements.js") + js + own_js
-    component(f"captioning_{name}", html=html, css=css + own_css, js=js)(key=name, data=data)
+    mount = component(f"captioning_{name}", html=html, css=css + own_css, js=js)
+    mount(key=name, data=[now(), *data])
 
 
 def choose_title(event: dict) -> None:

@@ -7,16 +7,11 @@ function report(event) {
 }
 
 /**
- * Show in an element what the server says, once it has applied all events of this name; until then what somebody did
- * is newer. Of several calls for an element the last counts.
+ * Whether what the server says is older than what somebody did since: it has not applied all events of this name.
+ * The first argument is the server's session, and the number of the last event that it had applied then.
  */
-function showOnceApplied(element, name, show) {
-  const reported = () => [...(window.captioningReports ?? []), ...(window.captioningWaiting ?? [])];
-  const again = () => {
-    if (element.isConnected) element.shows();
-    else window.removeEventListener("captioning applied", again);
-  };
-  if (!element.shows) window.addEventListener("captioning applied", again);
-  element.shows = () => reported().some((event) => event.name === name) || show();
-  element.shows();
+function isOlder([session, applied], name) {
+  if (window.captioningReports?.some((event) => event.name === name)) return true;
+  const sent = window.captioningSent;
+  return sent?.session === session && sent.numbers[name] > applied;
 }
