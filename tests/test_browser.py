@@ -554,6 +554,13 @@ def test_the_beam_width_is_dragged_and_no_move_is_lost_while_the_page_is_busy(pa
     expect(shown).to_have_text("5")
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(shown).to_have_text("5")
+    # What the server said before a move must not come between that and the next.
+    for wait in range(0, 400, 40):
+        for key, width in (("ArrowRight", 6), ("ArrowLeft", 5)):
+            slider.press(key)
+            expect(shown).to_have_text(str(width))
+            page.wait_for_timeout(wait)
+    expect(page).to_have_url(re.compile("beam=5&"))
     page.get_by_role("radio", name="Compare").click()
     page.get_by_role("button", name=re.compile("^Widths? 1")).first.click()
     expect(page).to_have_url(re.compile("beam=1&.*view=step"))
