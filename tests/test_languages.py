@@ -27,7 +27,7 @@ def test_a_model_learns_captions_in_three_languages(tmp_path, monkeypatch):
     rows = [{"image": path.name, "caption": CAPTIONS[at % 3]} for at, path in enumerate(photos)]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     places = {"output": tmp_path / "model.safetensors", "folder": tmp_path / "run", "cache": tmp_path / "cache"}
-    run = RunSettings(data=(tmp_path,), **places, min_frequency=1, graphs=False)
+    run = RunSettings(data=(tmp_path,), **places, min_frequency=1, quantize=False)
     stage = StageSettings(epochs=50, batch_size=3, learning_rate=0.01)
     dataset = read_dataset(tmp_path)
     everything = [example for split in dataset.splits.values() for example in split]
