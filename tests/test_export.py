@@ -90,7 +90,7 @@ def test_a_video_shows_every_word_as_long_as_the_gif(scene, tmp_path, size):
     steps = len(scene.caption.steps)
     assert about["duration"] == pytest.approx(1.3 * (steps + 1), abs=0.2)
     # In the middle of each word's time another word is marked.
-    middles = [frames[round(13 * (index + 0.5))] for index in range(steps)]
+    middles = [frames[round(1.3 * about["fps"] * (index + 0.5))] for index in range(steps)]
     gif = Image.open(io.BytesIO(FORMATS["gif"].make(resized)))
     for index, frame in enumerate(middles):
         gif.seek(index)

@@ -21,9 +21,9 @@ from captioning.visualize.screen import spoken, squeezed
 GIF_SIZE, VIDEO_SIZE = 600, 960
 # Of each frame; the last stays twice as long.
 MILLISECONDS = 1300
-# Ten frames a second, for some players stumble over less than one: all but the first of a word are copies, which cost
-# nothing. It plays while it is loaded.
-VIDEO = ["-r", "10", "-preset", "veryfast", "-movflags", "+faststart"]
+# Four frames a word, for some players stumble over less than one a second: the others are copies of the first. It plays
+# while it is loaded.
+VIDEO = ["-r", f"4000/{MILLISECONDS}", "-preset", "veryfast", "-movflags", "+faststart"]
 
 
 def to_gif(scene: Scene) -> bytes:

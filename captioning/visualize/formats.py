@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ class Format:
         name, help: what it is called on screen, and a word of help.
         mime: its MIME type.
         place: the function that makes it, and the module beside this one that has it.
-        on_page: whether the page offers it.
+        package: what it needs besides what is always installed. The page offers the file where that is installed.
     """
 
     name: str
     help: str
     mime: str
     place: str
-    on_page: bool = True
+    package: str = ""
 
     def make(self, scene: "Scene") -> bytes:
         """The file.
@@ -38,8 +39,9 @@ class Format:
 
 FORMATS = {
     "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "animation.to_gif"),
-    # Not on the page: it keeps a core busy for two seconds, and with twelve people at one app downloads took over 90.
-    "mp4": Format("Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", on_page=False),
+    "mp4": Format(
+        "Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", package="imageio_ffmpeg"
+    ),
     "png": Format(
         "Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "film_strip.to_png"
     ),
@@ -50,4 +52,4 @@ FORMATS = {
         "Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "export.to_json"
     ),
 }
-ON_PAGE = {suffix: kind for suffix, kind in FORMATS.items() if kind.on_page}
+ON_PAGE = {suffix: kind for suffix, kind in FORMATS.items() if not kind.package or find_spec(kind.package)}
