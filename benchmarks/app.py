@@ -7,9 +7,7 @@ mattered for the words, a change of the beam width and the next photo, each unti
 the width while somebody else uploads a photo of 64 megapixels. For the time to the first caption see benchmarks.start.
 """
 
-import re
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,15 +17,28 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from benchmarks.report import spread, summarised
 from tests.browser import PATIENCE, launch, open_player, running_app, upload
 
-# Presses the right arrow key and waits until the player's canvas shows another word and the screen has been drawn.
-STEP = """canvas => new Promise((done) => {
-  const before = canvas.getAttribute("aria-label");
-  const started = performance.now();
-  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
-  const look = () => requestAnimationFrame(() =>
-    canvas.getAttribute("aria-label") === before ? look() : done(performance.now() - started));
-  look();
-})"""
+# Milliseconds from the next key, click or end of a drag until, at a frame of the screen, the expression is true. In it,
+# `label()` says what the player shows, and `before` what it showed before.
+WATCH = """() => {
+  const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
+    (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);
+  let canvas = null;
+  const label = () => {
+    if (!canvas?.isConnected) canvas = inShadows(document).find((element) => element.matches(".picture canvas"));
+    return canvas?.getAttribute("aria-label");
+  };
+  const before = label();
+  window.taken = new Promise((done) => {
+    const begin = (event) => {
+      for (const kind of kinds) window.removeEventListener(kind, begin, true);
+      const look = () => (EXPRESSION) ? done(performance.now() - event.timeStamp) : requestAnimationFrame(look);
+      requestAnimationFrame(look);
+    };
+    const kinds = ["keydown", "pointerup"];
+    for (const kind of kinds) window.addEventListener(kind, begin, true);
+  });
+}"""
+ANOTHER_PICTURE = "label() && label() !== before"
 
 
 def main() -> None:
@@ -61,10 +72,17 @@ def measure(browser: Browser, url: str, folder: Path) -> Iterator[tuple[str, lis
     page.close()
 
 
+def seconds_until(page: Page, expression: str, act: Callable[[], object]) -> float:
+    """Seconds from what is done until the expression is true, see WATCH; the time to do it is left out."""
+    page.evaluate(WATCH.replace("EXPRESSION", expression))
+    act()
+    return page.evaluate("window.taken") / 1000
+
+
 def measure_steps(page: Page) -> list[float]:
     """Seconds of each step from the photo alone to the last word."""
     count = page.locator(".sentence button").count()
-    return [page.locator(".picture canvas").first.evaluate(STEP) / 1000 for _ in range(count)]
+    return [seconds_until(page, ANOTHER_PICTURE, lambda: page.keyboard.press("ArrowRight")) for _ in range(count)]
 
 
 def measure_what_if(page: Page) -> list[float]:
@@ -95,10 +113,7 @@ def measure_hidden(page: Page) -> list[float]:
 
 def measure_change(page: Page, change: Callable[[], object], named: str) -> float:
     """Seconds until the address, written after the caption, has the change, which is then undone."""
-    started = time.perf_counter()
-    change()
-    page.wait_for_url(re.compile(named), wait_until="commit")
-    seconds = time.perf_counter() - started
+    seconds = seconds_until(page, f"location.search.includes({named!r})", change)
     page.get_by_role("button", name="Undo").click()
     page.wait_for_function("name => !location.search.includes(name)", arg=named)
     return seconds
@@ -106,22 +121,15 @@ def measure_change(page: Page, change: Callable[[], object], named: str) -> floa
 
 def measure_photos(page: Page) -> list[float]:
     """Seconds from a click on Next until the next photo is there with its caption, of photos never seen before."""
-    seconds = []
-    for _ in range(5):
-        shown = page.locator(".picture canvas").get_attribute("aria-label")
-        started = time.perf_counter()
-        page.get_by_role("button", name="Next", exact=True).click()
-        page.locator(f'.picture canvas:not([aria-label="{shown}"])').wait_for()
-        seconds.append(time.perf_counter() - started)
-    return seconds
+    following = page.get_by_role("button", name="Next", exact=True)
+    return [seconds_until(page, ANOTHER_PICTURE, following.click) for _ in range(5)]
 
 
 def measure_what_mattered(page: Page) -> float:
     """Seconds from the choice of the look until what mattered is there."""
-    started = time.perf_counter()
-    page.get_by_role("radio", name="What mattered").check(force=True)
-    page.get_by_text("Each place was hidden").wait_for()
-    seconds = time.perf_counter() - started
+    look = page.get_by_role("radio", name="What mattered")
+    found = 'inShadows(document).some((element) => element.matches(".note:not([hidden]):not(.waiting)"))'
+    seconds = seconds_until(page, found, lambda: look.check(force=True))
     page.get_by_role("radio", name="Heat map").check(force=True)
     return seconds
 
@@ -137,10 +145,9 @@ def measure_widths(page: Page) -> list[float]:
 def change_width(page: Page, width: int) -> float:
     """Seconds until the page shows the next width, which is this one."""
     now = int(page.url.partition("beam=")[2].partition("&")[0])
-    started = time.perf_counter()
-    page.get_by_role("slider", name="Beam width").press("ArrowLeft" if width < now else "ArrowRight")
-    page.wait_for_url(re.compile(f"beam={width}&"), wait_until="commit")
-    return time.perf_counter() - started
+    slider = page.get_by_role("slider", name="Beam width")
+    key = "ArrowLeft" if width < now else "ArrowRight"
+    return seconds_until(page, f'location.search.includes("beam={width}&")', lambda: slider.press(key))
 
 
 def large_photo(folder: Path) -> Path:

@@ -163,14 +163,15 @@ def look_as(page: Page, look: str) -> None:
 
 def wait_for_picture(page: Page) -> None:
     """Until the current picture is drawn; a canvas that nothing was drawn on is 300 pixels wide."""
-    # Looked for at every frame; Playwright looks for locators only twice a second after a while.
+    # Looked for often; Playwright looks for locators only twice a second after a while.
     page.wait_for_function(
         """() => {
           const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
             (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);
           const canvases = inShadows(document).filter((element) => element.matches(".picture canvas"));
           return canvases.some(({ width, clientWidth }) => clientWidth && width !== 300);
-        }"""
+        }""",
+        polling=50,
     )
 
 

@@ -1,5 +1,6 @@
 """The data and photos that tests share."""
 
+import importlib.metadata
 import os
 import shutil
 import sys
@@ -132,6 +133,8 @@ def page(own_browser, server) -> Iterator[Page]:
 @pytest.fixture
 def start(monkeypatch):
     """Starts the app with the given command-line arguments, at the given address."""
+    # For each page Streamlit looks through all installed packages for components, of which there are none.
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: [])
 
     def run(*arguments: object, **address: str) -> AppTest:
         monkeypatch.setattr(sys, "argv", ["app.py", *map(str, arguments)])

@@ -14,11 +14,12 @@ import streamlit as st
 import torch
 from PIL import Image
 
-from captioning import Captioner, SearchOptions, open_image
+from captioning import Captioner, CheckpointError, SearchOptions, open_image
 from captioning.data.datasets import read_dataset
 from captioning.evaluation.metrics import bleu
 from captioning.inference.beam_search import beam_search
 from captioning.model.model import load_model, save_model
+from captioning.page.card import describe_stages
 from captioning.page.gallery import sample_photos
 from captioning.page.server import load_first_page
 from captioning.page.views.compare import describe_widths
@@ -83,7 +84,27 @@ def test_the_first_page_finds_everything_loaded(start, encoded, monkeypatch):
     app = start()
     assert errors(app) == []
     assert player_data(app)["captions"]
-    assert (encoded, loaded) == ([1], [])
+    # The other is the next photo.
+    assert (encoded, loaded) == ([1, 1], [])
+
+
+def test_the_next_photo_is_described_before_anybody_asks_for_it(start, encoded, monkeypatch):
+    st.cache_resource.clear()
+    app, (first, second, *_) = start(), sample_photos()
+    assert (player_data(app)["title"], encoded) == (first, [1, 1])
+    report(app, "width", width=3)
+    assert encoded == [1, 1]
+    report(app, "width", width=5)
+    with monkeypatch.context() as patch:
+        # Of the photo after that only an error comes, which is for the page to say when it is shown.
+        patch.setattr(Captioner, "encode", captioning_fails)
+        report(app, "turn", by=1)
+    assert errors(app) == []
+    assert (player_data(app)["title"], encoded) == (second, [1, 1])
+
+
+def captioning_fails(*_: object) -> None:
+    raise CheckpointError("It computes numbers that are not finite.")
 
 
 def test_shows_the_checkpoints_scores(start, captioner):
@@ -384,9 +405,21 @@ def test_the_model_page_shows_what_the_checkpoint_records(start, captioner):
     assert len(scores) == len(found)
     measures = {name for score in found for name in score.measures} - {"cider", "rouge_l", "meteor"}
     assert len(app.table[1].value) == len(measures) > 0
+    # What each number says stands beside it.
+    assert all(app.table[1].value["What it says"])
     stages = [stage for stage in info.training.stages if stage.epochs]
-    tables = [table.value for table in app.table[2:]]
-    assert [len(table) for table in tables] == [len(stage.epochs) for stage in stages]
+    chooser = app.selectbox(key="stage")
+    assert len(chooser.options) == len(stages) > 3
+    for name, stage in zip(chooser.options, stages, strict=True):
+        app.selectbox(key="stage").set_value(name).run()
+        assert errors(app) == []
+        assert f"Stage {stage.stage}" in name
+        [table] = [table.value for table in app.table[2:]]
+        assert len(table) == len(stage.epochs)
+        assert [code.value for code in app.code] == [stage.command]
+        [curves] = [described.curves for described in describe_stages(info) if described.name == name]
+        assert {"Loss", "Top-5 accuracy", "BLEU-4", "CIDEr", "Score"} <= {curve.name for curve in curves}
+        assert len(app.get("vega_lite_chart")) == len(curves)
 
 
 def test_truth_shows_the_references_and_the_caveat(start, captioner, flickr8k):

@@ -21,6 +21,8 @@ PACKAGED_WEIGHTS = {
     for n in range(3)
 }
 
+# Grid and channels of backbones, by name, size of the photos and of the grid, that have been built.
+_PROBED: dict[tuple[str, int, int | None], tuple[tuple[int, int], int]] = {}
 # Seconds in which the hub is to say that it can be reached.
 HUB_PATIENCE = 5
 
@@ -58,8 +60,12 @@ class ImageEncoder(nn.Module):
         settings = self.backbone.pretrained_cfg
         for scale in ("mean", "std"):
             self.register_buffer(f"_{scale}", torch.tensor(settings[scale]).view(3, 1, 1), persistent=False)
+        shape = name, image_size, grid_size
         try:
-            self.grid, self.channels = self._probe()
+            # A checkpoint's model is built twice: to compare its tensors with those of the file, and to be used.
+            if shape not in _PROBED:
+                _PROBED[shape] = self._probe()
+            self.grid, self.channels = _PROBED[shape]
             self._block_names = self._group_blocks()
         except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError):
             raise CheckpointError(

@@ -62,7 +62,7 @@ def load_dataset(path: Path) -> CaptionDataset:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs={PATH: identify_path})
-def load_photo(title: str, source: Path | bytes, references: tuple[str, ...] = ()) -> Photo:
+def load_photo(title: str, source: Path | bytes, references: tuple[str, ...]) -> Photo:
     return read_photo(title, source, references)
 
 

@@ -6,28 +6,13 @@ from pathlib import Path
 
 from captioning.checkpoint import CheckpointInfo
 from captioning.inference.captioner import Captioner
+from captioning.page.measures import dataset_of, explained, measure_of, named
 from captioning.record import DataSetRecord, Score
 
 # What the score table has beside BLEU; more columns would not fit on a screen.
 _METRICS = ("cider", "rouge_l", "meteor")
 # Columns of an epoch table that have no curve.
 _NOT_CURVES = ("epoch", "seconds")
-_NAMES = {
-    "epoch": "Epoch",
-    "train_loss": "Train loss",
-    "valid_loss": "Dev loss",
-    "top5": "Top-5 accuracy",
-    "bleu4": "BLEU-4",
-    "score": "Score",
-    "seconds": "Seconds",
-    "cider": "CIDEr",
-    "rouge_l": "ROUGE-L",
-    "meteor": "METEOR",
-    "words": "Mean words",
-    "doubled": "Words doubled",
-    "dangling": "Breaking off",
-    "movement": "Attention moves",
-}
 
 
 def describe_scores(info: CheckpointInfo) -> str:
@@ -61,13 +46,12 @@ def describe_model(captioner: Captioner) -> dict[str, str]:
 
 
 def describe_training(info: CheckpointInfo) -> dict[str, str]:
-    """Data, seed, library versions and command of its training, as far as they are recorded."""
+    """Data, seeds and library versions of its training, as far as they are recorded."""
     runs = info.training.stages or [info.training]
     facts = {
         "Data": [_photos(dataset) for dataset in info.training.datasets],
-        "Seed": [str(run.seed) for run in runs if run.seed is not None],
+        "Seeds": [str(run.seed) for run in runs if run.seed is not None],
         "Versions": [", ".join(map(" ".join, run.versions.items())) for run in runs],
-        "Command": [run.command for run in runs],
     }
     return {name: "; ".join(dict.fromkeys(filter(None, found))) for name, found in facts.items() if any(found)}
 
@@ -79,44 +63,49 @@ def _photos(dataset: DataSetRecord) -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """Columns of an epoch table that are drawn together, and the rows that have any of them."""
+    """Columns of an epoch table that are drawn together, with their labels; what they say; the rows that have any."""
 
     name: str
-    columns: list[str]
+    help: str
+    columns: dict[str, str]
     rows: list[dict]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of training: its epoch table, whose columns depend on the stage, and its curves."""
+    """A stage of training: the command, its epoch table, whose columns depend on the stage, and its curves."""
 
     name: str
+    command: str
     table: list[dict]
     curves: list[Curve]
 
 
 def describe_stages(info: CheckpointInfo) -> list[Stage]:
-    """The stages of training that have epochs."""
+    """The stages of training that have epochs; a model whose weights are a mean has several of a number."""
     stages = []
     for stage in info.training.stages:
         epochs = [{"epoch": place, **row} for place, row in enumerate(stage.epochs, start=1)]
         if epochs:
-            table = [{_named(key): value for key, value in row.items()} for row in epochs]
-            stages.append(Stage(f"Stage {stage.stage}", table, _curves(epochs, table)))
+            seed = "" if stage.seed is None else f", seed {stage.seed}"
+            table = [{named(key): value for key, value in row.items()} for row in epochs]
+            name = f"{len(stages) + 1}. Stage {stage.stage}{seed}"
+            stages.append(Stage(name, stage.command, table, _curves(epochs, table)))
     return stages
 
 
 def _curves(epochs: list[dict], table: list[dict]) -> list[Curve]:
-    """One curve for all losses together, and one for each other number."""
+    """One curve for all losses together, one for a number and the same of each data set, and one for each other."""
     keys = dict.fromkeys(key for row in epochs for key in row)
-    numbers = [key for key in keys if key not in _NOT_CURVES]
-    losses = [key for key in numbers if "loss" in key]
-    groups = {"Loss": losses} if losses else {}
-    groups |= {_named(key): [key] for key in numbers if key not in losses}
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        if key not in _NOT_CURVES:
+            groups.setdefault("Loss" if "loss" in key else named(measure_of(key)), []).append(key)
     curves = []
     for name, group in groups.items():
-        columns = [_named(key) for key in group]
-        curves.append(Curve(name, columns, [row for row in table if row.keys() & set(columns)]))
+        columns = {named(key): dataset_of(key) or ("together" if name == named(key) else named(key)) for key in group}
+        help = " ".join(dict.fromkeys(filter(None, map(explained, group))))
+        curves.append(Curve(name, help, columns, [row for row in table if row.keys() & columns.keys()]))
     return curves
 
 
@@ -133,11 +122,12 @@ def score_table(info: CheckpointInfo) -> list[dict]:
 def _score_row(score: Score) -> dict[str, str]:
     row = {"Beam width": str(score.beam_size)}
     row |= {f"BLEU-{n}": f"{value:.1f}" for n, value in enumerate(score.bleu, start=1)}
-    return row | {_named(key): _shown(value) for key, value in score.measures.items() if key in _METRICS}
+    return row | {named(key): _shown(value) for key, value in score.measures.items() if key in _METRICS}
 
 
 def measure_table(info: CheckpointInfo) -> list[dict]:
-    """A row for each further measure, with a column for each data set, split and beam width that was scored."""
+    """A row for each further measure, with a column for each data set, split and beam width that was scored, and what
+    it says."""
     columns = {
         f"{dataset.name} {split}, beam width {score.beam_size}": score.measures
         for dataset in info.training.datasets
@@ -146,8 +136,9 @@ def measure_table(info: CheckpointInfo) -> list[dict]:
     }
     keys = dict.fromkeys(key for numbers in columns.values() for key in numbers if key not in _METRICS)
     return [
-        {"Measure": _named(key)}
+        {"Measure": named(key)}
         | {name: _shown(numbers[key]) if key in numbers else "" for name, numbers in columns.items()}
+        | {"What it says": explained(key)}
         for key in keys
     ]
 
@@ -166,7 +157,3 @@ def _shown(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return f"{value:.2f}" if abs(value) < 1 else f"{value:.1f}"
-
-
-def _named(key: str) -> str:
-    return _NAMES.get(key, key.replace("_", " ").capitalize())

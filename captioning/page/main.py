@@ -34,7 +34,7 @@ from captioning.page.uploads import accept_drops, offer_upload
 from captioning.page.views import VIEWS, offered_views
 from captioning.page.views.compare import open_width
 from captioning.page.views.photos import pick
-from captioning.page.views.step_through import find_out
+from captioning.page.views.step_through import find_out, prepare_next
 from captioning.page.what_if import follow_change, undo
 
 TITLE = "Show, Attend and Tell"
@@ -74,6 +74,8 @@ def show_page() -> None:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         send_downloads()
         write_address()
+        if photo and view == "step":
+            prepare_next(checkpoint, photo)
     except CaptioningError as error:
         show_error(error)
         forget_choices()

@@ -53,6 +53,6 @@ def load_first_page() -> None:
             return
         for path in () if library.is_large else library.gallery.values():
             load_thumbnail(path, SMALL_SIZE)
-        photo = load_photo(*next(iter(library.gallery.items())))
+        photo = load_photo(*next(iter(library.gallery.items())), ())
         caption = describe(checkpoint, photo, SearchOptions().beam_size)
         load_player_data(photo, [CaptionPane(caption)], what_if=checkpoint)

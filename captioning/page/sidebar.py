@@ -55,7 +55,7 @@ def choose_from_gallery(gallery: dict[str, Path]) -> Photo:
         show_gallery(gallery)
         st.session_state.offered, st.session_state.titles = offered, list(offered)
     title = st.session_state.photo
-    photo, credit = load_photo(title, gallery[title]), sample_credit(gallery[title])
+    photo, credit = load_offered(title), sample_credit(gallery[title])
     if credit is None:
         return photo
     st.caption(f"[{as_markdown(credit.text)}]({credit.licence_url})")
@@ -87,10 +87,8 @@ def choose_from_dataset(library: Library) -> Photo:
     if state.get("split") not in library.splits:
         state.split = library.splits[0]
     st.segmented_control("Split", library.splits, required=True, key="split", width="stretch", persist_state="page")
-    examples = library.examples(state.split)
-    choose_from_many(examples)
-    example = examples[state.photo]
-    photo = load_photo(state.photo, example.photo, example.captions)
+    choose_from_many(library.examples(state.split))
+    photo = load_offered(state.photo)
     # No wider, so that all of the bar is on a laptop's screen.
     st.image(to_url(thumbnail(photo.image, THUMBNAIL_SIZE)), alt=state.photo)
     return photo
@@ -114,11 +112,25 @@ def choose_from_many(offered: dict[str, Example]) -> None:
     show_buttons("random", [Button("A random photo", {"name": "random"})])
 
 
-def turn(event: dict) -> None:
-    """Choose the photo that stands so many places after the current one; one of somebody's own has no next."""
+def load_offered(title: str) -> Photo:
+    """A photo of the gallery or the data set that are shown."""
+    example = st.session_state.offered[title]
+    return load_photo(title, example.photo, example.captions)
+
+
+def neighbour(by: int) -> str | None:
+    """The photo that stands so many places after the current one; one of somebody's own has none."""
     state = st.session_state
     if state.source in ("Gallery", "Data set") and state.photo in state.titles:
-        choose("photo", state.titles[(state.titles.index(state.photo) + event["by"]) % len(state.titles)])
+        return state.titles[(state.titles.index(state.photo) + by) % len(state.titles)]
+    return None
+
+
+def turn(event: dict) -> None:
+    """Choose the photo that stands so many places after the current one, if there is one."""
+    title = neighbour(event["by"])
+    if title is not None:
+        choose("photo", title)
 
 
 def choose_any(event: dict) -> None:

@@ -46,7 +46,7 @@ def provide_photo(source: str) -> Photo | None:
         state.read = [file.file_id, file.name]
         state.refused = {}
         try:
-            own[source] = load_photo(file.name, file.getvalue())
+            own[source] = load_photo(file.name, file.getvalue(), ())
         except ImageError as error:
             state.refused = {source: str(error)}
     if source in state.setdefault("refused", {}):

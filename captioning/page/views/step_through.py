@@ -1,5 +1,6 @@
 """The step-through: the caption word by word, and what follows when something is changed."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import streamlit as st
@@ -12,6 +13,7 @@ from captioning.page.cache import describe, find_what_mattered, load_captioner, 
 from captioning.page.downloads import show_downloads
 from captioning.page.library import Photo
 from captioning.page.player import show_player
+from captioning.page.sidebar import load_offered, neighbour
 from captioning.page.text import LOG_PROBABILITY, as_markdown, show_error, show_training_note
 from captioning.page.what_if import WhatIf, current
 from captioning.visualize.player.data import CaptionPane
@@ -43,6 +45,18 @@ def show_steps(checkpoint: FileFingerprint, photo: Photo) -> None:
         show_question(current())
     show_player("player", data)
     show_timing(panes[0].caption, load_captioner(checkpoint))
+
+
+def prepare_next(checkpoint: FileFingerprint, photo: Photo) -> None:
+    """Describe the photo that *Next* would show, while the browser draws this one; once for each that is shown."""
+    state, title = st.session_state, neighbour(1)
+    if title is None or state.get("prepared") == photo.key:
+        return
+    state.prepared = photo.key
+    # Why it cannot be shown is said when it is.
+    with suppress(CaptioningError):
+        following = load_offered(title)
+        load_player_data(following, captions(checkpoint, following, WhatIf()), what_if=checkpoint)
 
 
 def show_turns() -> None:
