@@ -14,8 +14,8 @@ from captioning.images import open_image, to_pixels
 from captioning.inference.onnx_backend import open_session
 from captioning.model.graphs import export_graphs
 from captioning.model.model import CaptioningModel, load_model
+from captioning.training.encoder_quantization import quantize_encoder
 from captioning.training.fake_quantization import FakeQuantized, round_activations, round_weights
-from captioning.training.quantization import quantize_encoder
 from tests.browser import ROOT
 
 # Its weights were trained without rounding, and lose by it.

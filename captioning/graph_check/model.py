@@ -24,10 +24,8 @@ def check_model_graphs(info: CheckpointInfo, *, encoder: bytes, step: bytes) -> 
     """
     grid = _read_grid(encoder, info.config.image_size)
     # A weight in float16 is given to the runtime in float32.
-    weights = {
-        name: GraphTensor("float32" if tensor.type == "F16" else TYPES[tensor.type].name, tensor.shape)
-        for name, tensor in info.tensors.items()
-    }
+    dtypes = {kind: dtype.name for kind, dtype in TYPES.items()} | {"F16": "float32"}
+    weights = {name: GraphTensor(dtypes[tensor.type], tensor.shape) for name, tensor in info.tensors.items()}
     sizes = {**LARGEST, "candidates": len(info.vocabulary)}
     return (
         check_graph(encoder, **_encoder_tensors(info, grid), weights=weights, sizes=sizes),

@@ -29,7 +29,6 @@ function send() {
 /** Send the events that wait, and again after some time: a request can be lost, and each event is applied once. */
 function deliver() {
   clearTimeout(timer);
-  if (!waiting.length) return;
   channel.setState(waiting.map((event) => ({ ...event, sent: Date.now() })));
   timer = setTimeout(deliver, AGAIN);
 }

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-# As `captioning.training.quantization` has them: weights of 7 bits with a sign, activations of 8 without.
+# As `encoder_quantization.py` has them: weights of 7 bits with a sign, activations of 8 without.
 LARGEST_WEIGHT = 64
 LARGEST_ACTIVATION = 255
 
@@ -17,7 +17,7 @@ LARGEST_ACTIVATION = 255
 class FakeQuantized:
     """An encoder whose convolutions round their weights and their inputs; pixels are whole numbers already.
 
-    An activation's range is that of the batch at hand; `captioning.training.quantization` measures it on photos before.
+    An activation's range is that of the batch at hand; `encoder_quantization.py` measures it on photos before.
 
     Args:
         encoder: called as it is, and not changed.

@@ -26,7 +26,8 @@ from captioning.inference.options import SearchOptions
 from captioning.inference.runtime import ONNX_RUNTIME, Runtime
 from captioning.model.graphs import export_graphs, split_weights
 from captioning.model.model import CaptioningModel, save_model
-from captioning.training.quantization import quantize_encoder, quantize_step
+from captioning.training.encoder_quantization import quantize_encoder
+from captioning.training.step_quantization import quantize_step
 
 Graphs = dict[str, onnx.ModelProto]
 
