@@ -18,7 +18,7 @@ from captioning.page.events import forget_choices, new_events, open_channel, sho
 from captioning.page.gallery import folder_photos, sample_photos
 from captioning.page.library import Library, Photo
 from captioning.page.player import keep_look
-from captioning.page.process import set_up_process
+from captioning.page.process import is_quiet, running, set_up_process
 from captioning.page.sidebar import (
     choose_any,
     choose_beam_width,
@@ -41,6 +41,7 @@ TITLE = "Show, Attend and Tell"
 STYLE = Path(__file__).parent / "style"
 
 
+@running()
 def show_page() -> None:
     """Show the page; Streamlit calls it again after everything that somebody does on the page."""
     set_up_process()
@@ -74,7 +75,7 @@ def show_page() -> None:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         send_downloads()
         write_address()
-        if photo and view == "step":
+        if photo and view == "step" and is_quiet():
             prepare_next(checkpoint, photo)
     except CaptioningError as error:
         show_error(error)

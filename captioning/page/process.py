@@ -2,6 +2,9 @@
 
 import gc
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from starlette.formparsers import MultiPartParser
@@ -13,6 +16,24 @@ from captioning.page.streamlit_losses import keep_upload_addresses
 LARGE_BLOCK = 2**20
 # Starlette's exceptions when a page is closed during an upload, and while its socket is being read.
 CLOSED_PAGE = ("ClientDisconnect", "WebSocketDisconnected")
+# The threads in which a page is being run.
+_running: set[int] = set()
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """A run of a page."""
+    thread = threading.get_ident()
+    _running.add(thread)
+    try:
+        yield
+    finally:
+        _running.discard(thread)
+
+
+def is_quiet() -> bool:
+    """Whether no other page is being run."""
+    return len(_running) < 2
 
 
 @cache
