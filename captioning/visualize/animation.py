@@ -18,7 +18,7 @@ from captioning.visualize.fonts import is_right_to_left
 from captioning.visualize.player.data import CaptionPane
 from captioning.visualize.screen import spoken, squeezed
 
-GIF_SIZE, VIDEO_SIZE = 600, 720
+GIF_SIZE, VIDEO_SIZE = 600, 960
 # Of each frame; the last stays twice as long.
 MILLISECONDS = 1300
 # Four frames a word, for some players stumble over less than one a second: the others are copies of the first. It plays

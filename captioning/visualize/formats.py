@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,14 +16,14 @@ class Format:
         name, help: what it is called on screen, and a word of help.
         mime: its MIME type.
         place: the function that makes it, and the module beside this one that has it.
-        package: what it needs besides what is always installed. The page offers the file where that is installed.
+        on_page: whether the page offers it.
     """
 
     name: str
     help: str
     mime: str
     place: str
-    package: str = ""
+    on_page: bool = True
 
     def make(self, scene: "Scene") -> bytes:
         """The file.
@@ -39,9 +38,8 @@ class Format:
 
 FORMATS = {
     "gif": Format("Animation (GIF)", "One frame a word, for slides and chats.", "image/gif", "animation.to_gif"),
-    "mp4": Format(
-        "Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", package="imageio_ffmpeg"
-    ),
+    # Not on the page: with twelve people at an app of two cores, 5 of 35 downloads then took over 90 seconds.
+    "mp4": Format("Video (MP4)", "The same, larger and sharper.", "video/mp4", "animation.to_mp4", on_page=False),
     "png": Format(
         "Film strip (PNG)", "All words with their attention, on a slide of 16 : 9.", "image/png", "film_strip.to_png"
     ),
@@ -52,4 +50,4 @@ FORMATS = {
         "Data (JSON)", "The words, probabilities, attention, alternatives.", "application/json", "export.to_json"
     ),
 }
-ON_PAGE = {suffix: kind for suffix, kind in FORMATS.items() if not kind.package or find_spec(kind.package)}
+ON_PAGE = {suffix: kind for suffix, kind in FORMATS.items() if kind.on_page}
