@@ -208,6 +208,7 @@ def test_captioners_of_one_thread_and_of_all_cores_live_in_one_process(photos):
     assert len(set(run.stdout.splitlines())) == 1
 
 
+@pytest.mark.slow
 def test_sureness_places_a_caption_among_those_of_dev(captioner, flickr8k):
     photos = [example.photo for example in read_dataset(flickr8k).splits["dev"][:400]]
     for width in (3, 4):

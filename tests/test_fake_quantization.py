@@ -40,6 +40,7 @@ def int8(model, pixels) -> onnx.ModelProto:
         return process.submit(quantize_encoder, export_graphs(model)["encoder"], pixels).result()
 
 
+@pytest.mark.slow
 def test_features_are_nearer_to_those_of_int8_than_to_those_of_float32(model, pixels, int8):
     session = open_session(int8.SerializeToString(), {})
     ran = np.stack([session.run(ENCODER_OUTPUTS[:1], {ENCODER_INPUTS[0]: photo[None]})[0] for photo in pixels])

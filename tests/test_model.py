@@ -294,6 +294,7 @@ def test_packaged_weights_are_imagenets(photos, name):
     assert scores.argmax(dim=1).tolist() == [285, 967]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silent", [False, True])
 def test_weights_of_a_hub_that_cannot_be_reached_are_refused_at_the_first_try(tmp_path, silent):
     """Where nobody listens, and where a connection is taken and nothing said, as on many a closed network."""

@@ -68,6 +68,7 @@ def test_a_checkpoint_gets_graphs_in_both_precisions_and_the_scores_of_the_bette
         assert Captioner.from_checkpoint(path, "cpu", precision)(photo).steps
 
 
+@pytest.mark.slow
 def test_without_data_the_graphs_are_in_float32_and_that_is_said(plain, tmp_path, run_main):
     path = shutil.copy(plain, tmp_path / "tiny.safetensors")
     code, out, _ = run_main(command_line.main, "optimize", path)
