@@ -98,3 +98,8 @@ def load_player_data(photo: Photo, panes: Sequence[CaptionPane], *, what_if: Fil
     """The data that the player shows; `what_if` is the checkpoint that says what follows from a change."""
     vocabulary = load_captioner(what_if).info.vocabulary.words[len(SPECIAL_TOKENS) :] if what_if else ()
     return player_data(photo.title, photo.image, panes, vocabulary=vocabulary)
+
+
+def prepare(checkpoint: FileFingerprint, photo: Photo, beam_size: int) -> None:
+    """Compute what the player shows of a photo of which nothing was changed."""
+    load_player_data(photo, [CaptionPane(describe(checkpoint, photo, beam_size))], what_if=checkpoint)

@@ -38,10 +38,9 @@ def load_first_page() -> None:
     from captioning import SearchOptions
     from captioning.checkpoint import checkpoint_fingerprint
     from captioning.errors import CaptioningError
-    from captioning.page.cache import SMALL_SIZE, describe, load_captioner, load_photo, load_player_data, load_thumbnail
+    from captioning.page.cache import SMALL_SIZE, load_captioner, load_photo, load_thumbnail, prepare
     from captioning.page.library import default_checkpoint, offered_checkpoints
     from captioning.page.main import load_library, page_arguments
-    from captioning.visualize.player.data import CaptionPane
 
     # This thread belongs to no page, and Streamlit would warn that a spinner is shown on none.
     logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel(logging.ERROR)
@@ -53,6 +52,4 @@ def load_first_page() -> None:
             return
         for path in () if library.is_large else library.gallery.values():
             load_thumbnail(path, SMALL_SIZE)
-        photo = load_photo(*next(iter(library.gallery.items())), ())
-        caption = describe(checkpoint, photo, SearchOptions().beam_size)
-        load_player_data(photo, [CaptionPane(caption)], what_if=checkpoint)
+        prepare(checkpoint, load_photo(*next(iter(library.gallery.items())), ()), SearchOptions().beam_size)

@@ -9,7 +9,7 @@ from captioning import Caption, Captioner
 from captioning.errors import CaptioningError
 from captioning.files import FileFingerprint
 from captioning.page.buttons import Button, show_buttons
-from captioning.page.cache import describe, find_what_mattered, load_captioner, load_player_data
+from captioning.page.cache import describe, find_what_mattered, load_captioner, load_player_data, prepare
 from captioning.page.downloads import show_downloads
 from captioning.page.library import Photo
 from captioning.page.player import show_player
@@ -55,8 +55,7 @@ def prepare_next(checkpoint: FileFingerprint, photo: Photo) -> None:
     state.prepared = photo.key
     # Why it cannot be shown is said when it is.
     with suppress(CaptioningError):
-        following = load_offered(title)
-        load_player_data(following, captions(checkpoint, following, WhatIf()), what_if=checkpoint)
+        prepare(checkpoint, load_offered(title), state.beam_size)
 
 
 def show_turns() -> None:
