@@ -15,13 +15,12 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.report import spread, summarised
-from tests.browser import PATIENCE, launch, open_player, running_app, upload
+from tests.browser import IN_SHADOWS, PATIENCE, launch, open_player, running_app, upload
 
 # Milliseconds from the next key, click or end of a drag until, at a frame of the screen, the expression is true. In it,
 # `label()` says what the player shows, and `before` what it showed before.
 WATCH = """() => {
-  const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
-    (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);
+  IN_SHADOWS
   let canvas = null;
   const label = () => {
     if (!canvas?.isConnected) canvas = inShadows(document).find((element) => element.matches(".picture canvas"));
@@ -74,7 +73,7 @@ def measure(browser: Browser, url: str, folder: Path) -> Iterator[tuple[str, lis
 
 def seconds_until(page: Page, expression: str, act: Callable[[], object]) -> float:
     """Seconds from what is done until the expression is true, see WATCH; the time to do it is left out."""
-    page.evaluate(WATCH.replace("EXPRESSION", expression))
+    page.evaluate(WATCH.replace("IN_SHADOWS", IN_SHADOWS).replace("EXPRESSION", expression))
     act()
     return page.evaluate("window.taken") / 1000
 

@@ -35,6 +35,9 @@ FORM_TAIL = b"\r\n--x--\r\n"
 # A request for a WebSocket.
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13",
            "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}  # fmt: skip
+# JavaScript: all elements below one, also those of components.
+IN_SHADOWS = """const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
+  (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);"""
 # Headers with which a host isolates a page from others, so that the page may have threads.
 ISOLATION = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 
@@ -165,12 +168,11 @@ def wait_for_picture(page: Page) -> None:
     """Until the current picture is drawn; a canvas that nothing was drawn on is 300 pixels wide."""
     # Looked for often; Playwright looks for locators only twice a second after a while.
     page.wait_for_function(
-        """() => {
-          const inShadows = (root) => [...root.querySelectorAll("*")].flatMap(
-            (element) => [element, ...(element.shadowRoot ? inShadows(element.shadowRoot) : [])]);
+        f"""() => {{
+          {IN_SHADOWS}
           const canvases = inShadows(document).filter((element) => element.matches(".picture canvas"));
-          return canvases.some(({ width, clientWidth }) => clientWidth && width !== 300);
-        }""",
+          return canvases.some(({{ width, clientWidth }}) => clientWidth && width !== 300);
+        }}""",
         polling=50,
     )
 
