@@ -89,6 +89,7 @@ class Person:
     def __init__(self, page: Page, photos: Photos, chance: random.Random, report: Report):
         self.page, self.photos, self.chance, self.report = page, photos, chance, report
         self.photo, self.width = "Astronaut", 5
+        self.move = "open"
 
     async def open(self, url: str) -> None:
         self.photo, self.width = self.chance.choice(self.photos.titles), self.chance.randint(1, 10)
@@ -96,9 +97,9 @@ class Person:
         await self.check("open")
 
     async def act(self) -> None:
-        [habit] = self.chance.choices(list(HABITS), list(HABITS.values()))
-        await getattr(self, habit)()
-        self.report.done[habit] += 1
+        [self.move] = self.chance.choices(list(HABITS), list(HABITS.values()))
+        await getattr(self, self.move)()
+        self.report.done[self.move] += 1
 
     async def step(self) -> None:
         await self.page.evaluate("document.activeElement?.blur()")
@@ -218,7 +219,8 @@ async def be_people(browser: Browser, url: str, photos: Photos, chance: random.R
                 await person.page.get_by_role("slider", name="Beam width").press("Home")
                 report.done["close during a search"] += 1
         except (AssertionError, Error) as error:
-            report.wrong.append(f"{person.photo} at width {person.width}: {str(error).splitlines()[0]}")
+            wrong = str(error).splitlines()[0]
+            report.wrong.append(f"{person.photo} at width {person.width}, {person.move}, {person.page.url}: {wrong}")
         await context.close()
         report.done["session"] += 1
 
