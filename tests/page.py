@@ -52,10 +52,18 @@ def errors(app: AppTest) -> list[str]:
 
 
 def report(app: AppTest, name: str, **details: object) -> AppTest:
-    """Have a component of the page report an event, as `events.js` does."""
+    """Have a component of the page report an event."""
+    return report_all(app, {"name": name, **details})
+
+
+def report_all(app: AppTest, *events: dict) -> AppTest:
+    """Have components of the page report events at once, as `events.js` does."""
     channel = app.session_state["channel"]
-    event = {"name": name, "number": channel.applied + 1, "session": channel.session, **details}
-    app.session_state["events"] = {"events": [event]}
+    numbered = [
+        {"number": number, "session": channel.session, **event}
+        for number, event in enumerate(events, start=channel.applied + 1)
+    ]
+    app.session_state["events"] = {"events": numbered}
     return app.run()
 
 

@@ -1,5 +1,6 @@
 """The app's own script, run without a browser on the real checkpoint."""
 
+import base64
 import io
 import json
 import os
@@ -36,6 +37,7 @@ from tests.page import (
     grid,
     player_data,
     report,
+    report_all,
     text_of,
     upload,
 )
@@ -233,6 +235,31 @@ def test_a_beam_width_that_the_page_does_not_offer_is_not_searched(start, name, 
     report(app, name, width=width)
     assert errors(app) == []
     assert app.session_state["beam_size"] == 3
+
+
+def test_files_show_what_was_chosen_when_they_were_asked_for(start, captioner):
+    first, second, *_ = sample_photos()
+    app = start()
+    ask = {"name": "download", "suffix": "json"}
+    # All of it before the page has shown any.
+    report_all(app, {"name": "width", "width": 1}, ask, {"name": "turn", "by": 1}, ask, ask)
+    assert errors(app) == []
+    files = [json.loads(base64.b64decode(message["content"])) for message in component_data(app, "downloads")]
+    captions = [captioner(sample_photos()[title], SearchOptions(beam_size=1)).text for title in (first, second, second)]
+    assert [file["caption"] for file in files] == captions
+    assert player_data(app)["title"] == second
+
+
+def test_a_file_is_asked_for_after_a_photo_that_cannot_be_shown(start, tmp_path):
+    make_photos(tmp_path, ["a.png"])
+    (tmp_path / "b.png").write_text("no photo at all")
+    app = start("--photos", tmp_path)
+    # It is of what was shown last; and what was done after it is done.
+    report_all(app, {"name": "turn", "by": 1}, {"name": "download", "suffix": "json"}, {"name": "turn", "by": 1})
+    assert errors(app) == []
+    [file] = component_data(app, "downloads")
+    assert file["name"].startswith("a")
+    assert player_data(app)["title"] == "a.png"
 
 
 def test_an_event_of_a_session_that_was_lost_is_not_applied(start):

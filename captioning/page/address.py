@@ -115,4 +115,3 @@ def write_address() -> None:
     if address != channel.address:
         st.query_params.from_dict(address)
         channel.address = address
-    channel.settled = True

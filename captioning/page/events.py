@@ -31,7 +31,7 @@ class Channel:
         choices: for each widget whose value was set, and of which the browser has not heard, the value that it has
             for the widget, and the one that was set.
         address: the browser's: the last that it was sent, or that it went to.
-        settled: whether a run has come to its end, where it writes the address, since the last of these choices.
+        settled: whether a run has come to its end, and shown all that was chosen, since the last event or choice.
     """
 
     session: str = field(default_factory=lambda: uuid4().hex)
@@ -80,6 +80,11 @@ def choose(name: str, value: object) -> None:
     known = choices[name][0] if name in choices else state.get(name)
     state[name] = value
     choices[name] = known, value
+
+
+def settle() -> None:
+    """Note that a run has come to its end."""
+    st.session_state.channel.settled = True
 
 
 def show_channel() -> None:

@@ -14,7 +14,7 @@ from captioning.page.address import go, open_address, write_address
 from captioning.page.audience import ask_for_site, offer_site
 from captioning.page.cache import load_dataset
 from captioning.page.downloads import forget_arrived, request, send_downloads
-from captioning.page.events import forget_choices, new_events, open_channel, show_channel
+from captioning.page.events import forget_choices, new_events, open_channel, settle, show_channel
 from captioning.page.gallery import folder_photos, sample_photos
 from captioning.page.library import Library, Photo
 from captioning.page.player import keep_look
@@ -53,7 +53,7 @@ def show_page() -> None:
         arguments = page_arguments()
         library = load_library(arguments)
         open_address(library)
-        apply_events(library)
+        waits = apply_events(library)
         show_channel()
         with st.sidebar:
             photo = choose_photo(library)
@@ -75,15 +75,19 @@ def show_page() -> None:
             st.info("Choose a photo in the bar on the left to see how the model describes it.")
         send_downloads()
         write_address()
+        settle()
+        if waits:
+            st.rerun()
         if photo and view == "step" and is_quiet():
             prepare_next(checkpoint, photo)
     except CaptioningError as error:
         show_error(error)
         forget_choices()
+        settle()
 
 
-def apply_events(library: Library) -> None:
-    """Do what somebody has asked for with the page's own components."""
+def apply_events(library: Library) -> bool:
+    """Do what somebody has asked for with the page's own components; whether some of it waits for the next run."""
     actions = {
         "change": follow_change,
         "undo": undo,
@@ -100,8 +104,15 @@ def apply_events(library: Library) -> None:
         "download": request,
         "went": partial(go, library=library),
     }
+    channel = st.session_state.channel
     for event in new_events():
+        if event["name"] != "download":
+            channel.settled = False
+        elif not channel.settled:
+            # The file is of what this run is the first to show.
+            return True
         actions[event["name"]](event)
+    return False
 
 
 class PageParser(ArgumentParser):
