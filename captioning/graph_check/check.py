@@ -154,7 +154,7 @@ def _check_ends(role: str, values: Sequence[ValueInfoProto], wanted: Mapping[str
         for name, tensor in wanted.items()
     }
     if len(found) != len(values) or found != unnamed:
-        raise ValueError(f"its {role} are not those of the model")
+        raise ValueError(f"its {role} are not those of the model (captioning optimize makes another)")
 
 
 def _describe(value: ValueInfoProto) -> GraphTensor:

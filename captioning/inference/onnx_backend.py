@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import accumulate, pairwise
 from threading import Lock
 from typing import Any
 
@@ -13,18 +14,21 @@ from captioning.checkpoint import GRAPHS, CheckpointInfo, damaged, graph_name, r
 from captioning.errors import shown
 from captioning.graph_check import check_model_graphs
 from captioning.graph_check.check import MAX_BYTES
-from captioning.graph_check.model import ENCODER_INPUTS, STEP_INPUTS
+from captioning.graph_check.model import ENCODER_INPUTS, MOST_PHOTOS, STEP_INPUTS
 from captioning.inference.backend import EncodedPhoto, Predictions
 
+# Of several photos in one step; more rows take no less time each.
+ROWS_AT_A_TIME = 32
 # Of ONNX Runtime's levels of messages.
 ERRORS_ALONE = 3
 _opening, _pool_is_shared = Lock(), False
 
 
 class OnnxBackend:
-    """Photos are computed one by one; see `Backend`.
+    """The encoder computes photos one by one, a step a few at a time; see `Backend`.
 
-    A photo's memory and state are arrays: features (L, D) and their projection (L, A); hidden state and cell (rows, H).
+    A photo's memory and state are arrays: features (1, L, D) and their projection (1, L, A); hidden state and cell
+    (rows, H).
 
     Args:
         encoder, step: sessions of the two graphs of `captioning/model/graphs.py`.
@@ -41,7 +45,7 @@ class OnnxBackend:
         photos = []
         for photo in pixels:
             features, projected, hidden, cell = self._encoder.run(None, {ENCODER_INPUTS[0]: photo[None]})
-            memory = features.reshape(-1, features.shape[-1]), projected
+            memory = features.reshape(1, -1, features.shape[-1]), projected[None]
             photos.append(EncodedPhoto(memory, (hidden, cell)))
         return photos
 
@@ -54,32 +58,59 @@ class OnnxBackend:
         wanted: Sequence[np.ndarray],
         count: int,
     ) -> Predictions:
-        found = [self._step_photo(*rows, count) for rows in zip(photos, states, parents, tokens, wanted, strict=True)]
+        size = min(max(ROWS_AT_A_TIME // max(map(len, tokens)), 1), MOST_PHOTOS)
+        if len(photos) <= size:
+            return self._step_photos(photos, states, parents, tokens, wanted, count)
+        parts = (slice(start, start + size) for start in range(0, len(photos), size))
+        found = [
+            self._step_photos(photos[part], states[part], parents[part], tokens[part], wanted[part], count)
+            for part in parts
+        ]
         attention, after, values, candidates, asked = zip(*found, strict=True)
-        results = (
-            each[0] if len(each) == 1 else np.concatenate(each) for each in (attention, values, candidates, asked)
-        )
-        attention, values, candidates, asked = results
-        return Predictions(attention, list(after), values, candidates, asked)
+        states = [state for part in after for state in part]
+        return Predictions(_joined(attention), states, *map(_joined, (values, candidates, asked)))
 
-    def _step_photo(
+    def _step_photos(
         self,
-        photo: EncodedPhoto,
-        state: tuple[np.ndarray, np.ndarray],
-        parents: np.ndarray,
-        tokens: np.ndarray,
-        wanted: np.ndarray,
+        photos: Sequence[EncodedPhoto],
+        states: Sequence[tuple[np.ndarray, np.ndarray]],
+        parents: Sequence[np.ndarray],
+        tokens: Sequence[np.ndarray],
+        wanted: Sequence[np.ndarray],
         count: int,
-    ) -> tuple:
+    ) -> Predictions:
         # States that several hypotheses continue attend once.
-        continued = sorted(set(parents.tolist()))
-        parents = np.searchsorted(continued, parents)
-        hidden, cell = (tensor[continued] for tensor in state)
-        inputs = (*photo.memory, hidden, cell, parents, tokens, wanted, np.array([count]))
+        continued = [sorted(set(each.tolist())) for each in parents]
+        width = max(map(len, continued))
+        chosen = [
+            place * width + np.searchsorted(attended, each)
+            for place, (attended, each) in enumerate(zip(continued, parents, strict=True))
+        ]
+        features, projected = (_joined(each) for each in zip(*(photo.memory for photo in photos), strict=True))
+        hidden, cell = (_padded(each, continued, width) for each in zip(*states, strict=True))
+        rows = (_joined(each) for each in (chosen, tokens, wanted))
+        inputs = (features, projected, hidden, cell, *rows, np.array([count]))
         attention, hidden, cell, values, candidates, asked = self._step.run(
             None, dict(zip(STEP_INPUTS, inputs, strict=True))
         )
-        return attention[parents], (hidden, cell), values, candidates, asked
+        ends = accumulate(map(len, tokens), initial=0)
+        after = [(hidden[start:end], cell[start:end]) for start, end in pairwise(ends)]
+        attention = attention.reshape(-1, attention.shape[-1])[_joined(chosen)]
+        return Predictions(attention, after, values, candidates, asked)
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _padded(states: Sequence[np.ndarray], continued: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """Rows that are continued of each photo's (rows, H), as (N, width, H); photos with fewer get some of zeros."""
+    if len(states) == 1:
+        return states[0][None, continued[0]]
+    padded = np.zeros((len(states), width, states[0].shape[1]), dtype=np.float32)
+    for place, state, rows in zip(padded, states, continued, strict=True):
+        place[: len(rows)] = state[rows]
+    return padded
 
 
 def load_backend(info: CheckpointInfo, device: str, precision: str, threads: int) -> OnnxBackend:

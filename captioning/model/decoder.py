@@ -192,9 +192,11 @@ def speakable_log_probabilities(logits: torch.Tensor, before: torch.Tensor) -> t
         before: the last token of each caption, `<start>` if it has no word yet.
     """
     tokens, before = torch.arange(logits.shape[-1], device=logits.device), before.unsqueeze(-1)
-    banned = (tokens == before) | ((tokens == END) & (before == START))
+    # What depends on no caption comes first, for a graph has it as one constant.
+    banned = torch.zeros_like(tokens, dtype=torch.bool)
     for token in NEVER_GENERATED:
         banned = banned | (tokens == token)
+    banned = banned | (tokens == before) | ((tokens == END) & (before == START))
     return logits.float().masked_fill(banned, -torch.inf).log_softmax(dim=-1)
 
 

@@ -44,7 +44,7 @@ class EncoderGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """One word of a photo's hypotheses."""
+    """One word of the hypotheses of a few photos."""
 
     def __init__(self, model: CaptioningModel):
         super().__init__()
@@ -64,21 +64,22 @@ class StepGraph(nn.Module):
         """See `speakable_log_probabilities` for what may be said.
 
         Args:
-            features, projected: (L, D) and (L, A), of the photo.
-            hidden, cell: (S, H), of states that R hypotheses continue.
-            parents: (R,), which state each hypothesis continues.
+            features, projected: (N, L, D) and (N, L, A), of the photos.
+            hidden, cell: (N, S, H), of states that R hypotheses in all continue.
+            parents: (R,), which of the N S states each hypothesis continues.
             tokens: (R,), the last token of each hypothesis.
             wanted: (R, W), tokens whose log-probabilities are asked for.
             count: (1,), how many of the most likely next tokens are asked for, C; V if that is less.
 
         Returns:
-            Attention weights (S, L), hidden state and cell (R, H), log-probabilities and ids of the most likely next
+            Attention weights (N, S, L), hidden state and cell (R, H), log-probabilities and ids of the most likely next
             tokens (R, C), and the log-probabilities of the wanted ones (R, W).
         """
-        memory = Memory(features.unsqueeze(0), projected.unsqueeze(0))
-        attended = self.decoder.attend(memory, State(hidden.unsqueeze(0), cell.unsqueeze(0)))
-        before = State(*(tensor.index_select(1, parents) for tensor in attended.state))
-        continued = AttendedState(attended.attention, attended.context.index_select(1, parents), before)
+        attended = self.decoder.attend(Memory(features, projected), State(hidden, cell))
+        context, *before = (
+            tensor.flatten(0, 1).index_select(0, parents).unsqueeze(0) for tensor in (attended.context, *attended.state)
+        )
+        continued = AttendedState(attended.attention, context, State(*before))
         state = self.decoder.advance(continued, tokens.unsqueeze(0))
         log_probabilities = speakable_log_probabilities(self.decoder.predict(state.hidden[0]), tokens)
         size: Any = count.clamp(max=log_probabilities.shape[1]).item()
@@ -86,7 +87,7 @@ class StepGraph(nn.Module):
         torch._check(size <= log_probabilities.shape[1])
         best = log_probabilities.topk(size)
         return (
-            attended.attention[0],
+            attended.attention,
             state.hidden[0],
             state.cell[0],
             best.values,
@@ -105,13 +106,13 @@ def export_graphs(model: CaptioningModel) -> dict[str, onnx.ModelProto]:
     size = model.config.image_size
     pixels = torch.zeros(1, 3, size, size, dtype=torch.uint8)
     features, projected, hidden, cell = encoder(pixels)
-    states, rows, wanted = Dim("states"), Dim("rows"), Dim("wanted")
+    photos, states, rows, wanted = Dim("photos"), Dim("states"), Dim("rows"), Dim("wanted")
     # An example of each of STEP_INPUTS, and its axes whose sizes vary.
     inputs = (
-        (features.flatten(0, 1), None),
-        (projected, None),
-        (hidden.expand(2, -1).contiguous(), {0: states}),
-        (cell.expand(2, -1).contiguous(), {0: states}),
+        (features.flatten(0, 1).expand(3, -1, -1).contiguous(), {0: photos}),
+        (projected.expand(3, -1, -1).contiguous(), {0: photos}),
+        (hidden.expand(3, 2, -1).contiguous(), {0: photos, 1: states}),
+        (cell.expand(3, 2, -1).contiguous(), {0: photos, 1: states}),
         (torch.zeros(3, dtype=torch.int64), {0: rows}),
         (torch.zeros(3, dtype=torch.int64), {0: rows}),
         (torch.zeros(3, 2, dtype=torch.int64), {0: rows, 1: wanted}),

@@ -27,7 +27,8 @@ async function encodePhoto(model, pixels) {
   const found = await run(model.encoder, { pixels: new model.ort.Tensor("uint8", pixels, [1, 3, size, size]) });
   const [features, projected, ...state] = found;
   const [rows, columns, channels] = features.dims;
-  return { memory: { features: features.reshape([rows * columns, channels]), projected }, state, grid: { rows, columns } };
+  const memory = { features: features.reshape([1, rows * columns, channels]), projected: ofOnePhoto(projected) };
+  return { memory, state, grid: { rows, columns } };
 }
 
 /**
@@ -68,8 +69,8 @@ async function advance(model, photo, [hidden, cell], rows, beamSize, forced) {
   const integers = (values, ...shape) => new model.ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
   const [attention, nextHidden, nextCell, best, candidates, wanted] = await run(model.step, {
     ...photo.memory,
-    hidden,
-    cell,
+    hidden: ofOnePhoto(hidden),
+    cell: ofOnePhoto(cell),
     parents: integers(rows.map(({ parent }) => parent), rows.length),
     tokens: integers(rows.map(({ token }) => token), rows.length),
     wanted: integers(rows.map(() => forced ?? START), rows.length, 1),
@@ -96,8 +97,14 @@ async function run(session, inputs) {
   return session.outputNames.map((name) => found[name]);
 }
 
-/** A row of a matrix. */
-function rowOf({ data, dims: [, width] }, at) {
+/** A matrix as the first of one. */
+function ofOnePhoto(matrix) {
+  return matrix.reshape([1, ...matrix.dims]);
+}
+
+/** A row of a matrix, or of one photo's. */
+function rowOf({ data, dims }, at) {
+  const width = dims.at(-1);
   return data.subarray(at * width, (at + 1) * width);
 }
 
