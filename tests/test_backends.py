@@ -177,7 +177,9 @@ def first_step(captioner: Captioner, photos: list[EncodedPhoto], words: Sequence
     return take_step(captioner, photos, states, rows, 1).states
 
 
-@pytest.mark.parametrize("counts", [[rows] for rows in range(1, 11)] + [[10, 1, 4], [2, 2, 2, 2, 2]], ids=str)
+@pytest.mark.parametrize(
+    "counts", [[rows] for rows in range(1, 11)] + [[10, 1, 4], [10, 9, 4, 7], [2, 2, 2, 2, 2]], ids=str
+)
 def test_a_steps_numbers_are_those_of_the_other(captioners, encoded, counts):
     size = len(captioners[ONNX_RUNTIME].info.vocabulary)
     rows = Rows.draw(counts, 4, size)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from captioning.graph_check import GraphTensor, check_graph
+from captioning import DEFAULT_CHECKPOINT
+from captioning.checkpoint import GRAPHS, graph_name, read_info, read_tensors
+from captioning.graph_check import GraphTensor, check_graph, check_model_graphs
 from captioning.graph_check.operators import KINDS, RULES
 from captioning.inference.onnx_backend import open_session
 from tests.hostile_graphs import integers, node, numbers
@@ -192,3 +194,34 @@ def test_the_bound_of_a_size_that_varies_is_the_largest_that_occurs(lines: list[
     check(max(found))
     with pytest.raises(ValueError, match="its output y is not that of the model"):
         check(max(found) - 1)
+
+
+# A tensor that is largest with the most photos, one with the most states of a photo, and how often each is repeated
+# for it to be too large.
+LARGEST = {
+    "photos": (["Expand features times t"], 600),
+    "states": (["Transpose hidden a", "MatMul hidden a b", "Expand b times t"], 9000),
+}
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_a_step_is_bounded_for_many_hypotheses_of_one_photo_and_for_several_photos(name):
+    info = read_info(DEFAULT_CHECKPOINT)
+    encoder, step = (array.tobytes() for array in read_tensors(info, [graph_name("int8", g) for g in GRAPHS]).values())
+    lines, most = LARGEST[name]
+
+    def check(times: int) -> None:
+        model = ModelProto.FromString(step)
+        graph = model.graph
+        [maker] = [each for each in graph.node if "wanted_log_probabilities" in each.output]
+        maker.output[:] = ["raw"]
+        graph.initializer.append(integers("times", times, 1, 1, 1))
+        for line in [*lines, "ReduceMax t r", "Add raw r wanted_log_probabilities"]:
+            operator, *inputs, output = line.split()
+            attributes = {"Transpose": {"perm": [0, 2, 1]}, "ReduceMax": {"keepdims": 0}}.get(operator, {})
+            graph.node.append(node(operator, inputs, [output], **attributes))
+        check_model_graphs(info, encoder=encoder, step=model.SerializeToString())
+
+    check(most // 10)
+    with pytest.raises(ValueError, match="it takes too much memory"):
+        check(most)
