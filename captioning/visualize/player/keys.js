@@ -25,7 +25,7 @@ const KEYS = [
   { action: "help", keys: ["?"], shown: "?", does: "all keys" },
   { action: "leave", keys: ["Escape"], shown: "Esc", does: "leave" },
 ];
-// Those that somebody is told on the first visit.
+// Those that are shown on the first visit.
 const FIRST_KEYS = ["next", "play", "present", "help"];
 const VISITED = "captioning visited";
 const TYPED_IN =

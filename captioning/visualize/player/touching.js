@@ -53,7 +53,7 @@ function letGo(pane) {
  * Returns {offer, toggle, move, leave}.
  */
 function createTouching(root, shown) {
-  const told = root.querySelector('[data-part="touched"]');
+  const status = root.querySelector('[data-part="touched"]');
   let cell = null;
 
   /** Let a pane's photo be touched. */
@@ -79,7 +79,7 @@ function createTouching(root, shown) {
     cell = { row: clamp(row, grid.rows), column: clamp(column, grid.columns) };
     for (const pane of panes) touch(pane, cell, grid);
     const said = panes.map(({ figure }) => figure.querySelector("figcaption").textContent).join("; ");
-    told.textContent = `Row ${cell.row + 1}, column ${cell.column + 1}: ${said}`;
+    status.textContent = `Row ${cell.row + 1}, column ${cell.column + 1}: ${said}`;
   }
 
   /** Move the cell, if there is one, as the key of an action does; false if it does not. */
@@ -94,7 +94,7 @@ function createTouching(root, shown) {
   function leave() {
     if (!cell) return false;
     cell = null;
-    told.textContent = "";
+    status.textContent = "";
     shown().panes.forEach(letGo);
     return true;
   }
