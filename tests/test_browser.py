@@ -567,6 +567,28 @@ def test_the_beam_width_is_dragged_and_no_move_is_lost_while_the_page_is_busy(pa
     expect(slider).to_have_value("1")
 
 
+def test_an_address_that_is_lost_is_sent_again(own_browser, server):
+    page = own_browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.add_init_script("""
+      const push = history.pushState;
+      window.lost = 0;
+      history.pushState = function (state, title, address) {
+        if (address.includes("beam=6") && !window.lost++) return;
+        return push.call(this, state, title, address);
+      };
+    """)
+    open_player(page, f"{server.url}/?photo=Cat")
+    page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    page.wait_for_url(re.compile("beam=6"))
+    assert page.evaluate("window.lost") == 2
+    page.get_by_role("slider", name="Beam width").press("ArrowRight")
+    page.wait_for_url(re.compile("beam=7"))
+    page.go_back()
+    expect(page.get_by_role("slider", name="Beam width")).to_have_value("6")
+    page.close()
+
+
 def test_a_request_that_is_lost_is_sent_again(own_browser, server):
     lost = []
 

@@ -109,6 +109,14 @@ def page_address() -> dict[str, str]:
     return address
 
 
+def send_again(event: dict) -> None:
+    """Send the address to a browser that has not got it.
+
+    Streamlit drops what a run has sent last, if a request for another comes while that run ends.
+    """
+    st.session_state.channel.address = None
+
+
 def write_address() -> None:
     """Send it to a browser that has another: one that went somewhere meanwhile would lose its way forward."""
     channel, address = st.session_state.channel, page_address()

@@ -5,13 +5,16 @@
  * events.py. Other components report theirs with `report` of report.js, and learn there which are not applied yet.
  */
 
-// Milliseconds after which events that the server has not applied are sent again.
+// Milliseconds after which events that the server has not applied are sent again, and after which an address has come.
 const AGAIN = 5000;
+const COME = 1000;
 
 let waiting = [];
 let count = 0;
 let channel = null;
 let timer = null;
+let watch = null;
+let missed = null;
 
 /** Send what was reported; without a channel it is left for later. */
 function send() {
@@ -37,9 +40,23 @@ window.addEventListener("captioning", send);
 // Streamlit has asked for a run already, which tells the page nothing.
 window.addEventListener("popstate", () => report({ name: "went", address: window.location.search }));
 
-export default function ({ data: [session, applied], setStateValue }) {
+/** Ask once for an address that the page should have and has not, unless it has just gone to another. */
+function seek(address) {
+  const own = [...new URLSearchParams(window.location.search)].filter(([name]) => !name.startsWith("embed"));
+  const [found, wanted] = [own, address].map((pairs) => JSON.stringify(pairs));
+  if (found === wanted) {
+    missed = null;
+  } else if (missed !== wanted && !waiting.some(({ name }) => name === "went")) {
+    missed = wanted;
+    report({ name: "astray" });
+  }
+}
+
+export default function ({ data: [session, applied, address], setStateValue }) {
   waiting = waiting.filter((event) => event.session === session && event.number > applied);
   if (!waiting.length) clearTimeout(timer);
+  clearTimeout(watch);
+  watch = setTimeout(() => seek(address), COME);
   channel = { session, setState: (events) => setStateValue("events", events) };
   send();
 }

@@ -83,13 +83,10 @@ def choose(name: str, value: object) -> None:
 
 
 def settle() -> None:
-    """Note that a run has come to its end."""
-    st.session_state.channel.settled = True
-
-
-def show_channel() -> None:
-    """Have the browser send events; those that are applied it drops."""
-    run_script(KEY, now(), on_events_change=lambda: None)
+    """End a run: have the browser send events, drop those that are applied, and see whether it has the address."""
+    channel = st.session_state.channel
+    channel.settled = True
+    run_script(KEY, [*now(), list((channel.address or {}).items())], on_events_change=lambda: None)
 
 
 def now() -> list:

@@ -10,11 +10,11 @@ import streamlit as st
 
 from captioning.errors import CaptioningError, DatasetError
 from captioning.files import FileFingerprint
-from captioning.page.address import go, open_address, write_address
+from captioning.page.address import go, open_address, send_again, write_address
 from captioning.page.audience import ask_for_site, offer_site
 from captioning.page.cache import load_dataset
 from captioning.page.downloads import forget_arrived, request, send_downloads
-from captioning.page.events import forget_choices, new_events, open_channel, settle, show_channel
+from captioning.page.events import forget_choices, new_events, open_channel, settle
 from captioning.page.gallery import folder_photos, sample_photos
 from captioning.page.library import Library, Photo
 from captioning.page.player import keep_look
@@ -54,7 +54,6 @@ def show_page() -> None:
         library = load_library(arguments)
         open_address(library)
         waits = apply_events(library)
-        show_channel()
         with st.sidebar:
             photo = choose_photo(library)
             choose_beam_width()
@@ -103,6 +102,7 @@ def apply_events(library: Library) -> bool:
         "random": choose_any,
         "download": request,
         "went": partial(go, library=library),
+        "astray": send_again,
     }
     channel = st.session_state.channel
     for event in new_events():
