@@ -286,8 +286,8 @@ def test_a_touched_place_shades_the_words_by_how_much_they_looked_there(page, ca
     shares = [float(step.attention[row, column]) for step in steps]
     most = max(range(len(shares)), key=shares.__getitem__)
     word = "end" if steps[most].end else steps[most].word
-    status = page.get_by_role("status").filter(has_text=f"Row {row + 1}, column {column + 1}: {word} {shares[most]:.0%}")
-    expect(status).to_have_count(1)
+    text = f"Row {row + 1}, column {column + 1}: {word} {shares[most]:.0%}"
+    expect(page.get_by_role("status").filter(has_text=text)).to_have_count(1)
     cell, photo = page.locator(".cell").bounding_box(), page.locator(".picture").bounding_box()
     assert cell["x"] - photo["x"] == pytest.approx(column / columns * photo["width"], abs=2)
     assert current(page) == words(page)[-1]
