@@ -250,6 +250,16 @@ def test_files_show_what_was_chosen_when_they_were_asked_for(start, captioner):
     assert player_data(app)["title"] == second
 
 
+def test_a_file_is_sent_until_the_browser_has_saved_it(start):
+    app = start()
+    report(app, "download", suffix="json")
+    [file] = component_data(app, "downloads")
+    app.run()
+    assert component_data(app, "downloads") == [file]
+    report(app, "saved", id=file["id"])
+    assert "captioning_downloads" not in [each.proto.component_name for each in app.get("bidi_component")]
+
+
 def test_a_file_is_asked_for_after_a_photo_that_cannot_be_shown(start, tmp_path):
     make_photos(tmp_path, ["a.png"])
     (tmp_path / "b.png").write_text("no photo at all")

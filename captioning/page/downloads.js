@@ -2,15 +2,17 @@
 
 /*
  * Saves files that the server has made, each once, where the browser puts downloads. The server sends a file again until
- * it must have arrived; the browser does not confirm it, because a confirmation could coincide with a click.
+ * it hears that it is saved.
  */
 
 const saved = new Set();
 
 export default function ({ data }) {
   for (const file of data) {
-    if (!saved.has(file.id)) save(file);
+    if (saved.has(file.id)) continue;
     saved.add(file.id);
+    save(file);
+    report({ name: "saved", id: file.id });
   }
 }
 

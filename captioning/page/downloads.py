@@ -1,11 +1,10 @@
 """Downloads: files with the caption in them, made when somebody asks for them.
 
 `st.download_button` forgets what makes its file when the page runs again, and a click meanwhile gets nothing. Here a
-click is an event, and the file that was asked for is kept, and sent until the browser has it.
+click is an event, and the file that was asked for is kept, and sent until the browser has saved it.
 """
 
 import base64
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,9 +20,6 @@ from captioning.visualize.export import Scene, file_name
 from captioning.visualize.formats import FORMATS, ON_PAGE
 from captioning.visualize.player.data import CaptionPane
 
-# The browser has what a run of the page sent, if no other run has begun for so long.
-SECONDS_TO_ARRIVE = 5
-
 
 @dataclass
 class Download:
@@ -33,17 +29,11 @@ class Download:
         id: the number of the event that asked for it.
         scene: what it shows.
         suffix: its format, one of FORMATS.
-        sent: when it was sent, in seconds of a monotonic clock, if no run of the page has begun since.
     """
 
     id: int
     scene: Scene
     suffix: str
-    sent: float | None = None
-
-    def has_arrived(self) -> bool:
-        """Whether the browser has it."""
-        return self.sent is not None and time.monotonic() - self.sent > SECONDS_TO_ARRIVE
 
     @cached_property
     def message(self) -> dict:
@@ -69,16 +59,13 @@ def request(event: dict) -> None:
     """Ask for a file of what is on the page, with the look that was chosen last."""
     state = st.session_state
     file = Download(event["number"], replace(state.scene, look=state.look), event["suffix"])
-    state.requested = [*state.requested, file]
+    state.requested = [*state.get("requested", []), file]
 
 
-def forget_arrived() -> None:
-    """Forget the files that the browser has; this run of the page sends the others."""
+def forget(event: dict) -> None:
+    """Forget a file that the browser has saved."""
     state = st.session_state
-    state.requested = [file for file in state.get("requested", []) if not file.has_arrived()]
-    for file in state.requested:
-        # As a run begins, what the one before has just sent may be dropped.
-        file.sent = None
+    state.requested = [file for file in state.get("requested", []) if file.id != event["id"]]
 
 
 def send_downloads() -> None:
@@ -87,14 +74,13 @@ def send_downloads() -> None:
     Raises:
         CaptioningError: one cannot be made.
     """
-    requested = st.session_state.requested
-    if requested:
-        try:
-            messages = [file.message for file in requested]
-        except CaptioningError:
-            # Asked for again, it would be refused again.
-            st.session_state.requested = []
-            raise
-        run_script("downloads", messages)
-    for file in requested:
-        file.sent = time.monotonic()
+    requested = st.session_state.get("requested")
+    if not requested:
+        return
+    try:
+        messages = [file.message for file in requested]
+    except CaptioningError:
+        # Asked for again, it would be refused again.
+        st.session_state.requested = []
+        raise
+    run_script("downloads", messages)

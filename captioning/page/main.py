@@ -13,7 +13,7 @@ from captioning.files import FileFingerprint
 from captioning.page.address import go, open_address, send_again, write_address
 from captioning.page.audience import ask_for_site, offer_site
 from captioning.page.cache import load_dataset
-from captioning.page.downloads import forget_arrived, request, send_downloads
+from captioning.page.downloads import forget, request, send_downloads
 from captioning.page.events import forget_choices, new_events, open_channel, settle
 from captioning.page.gallery import folder_photos, sample_photos
 from captioning.page.library import Library, Photo
@@ -49,7 +49,6 @@ def show_page() -> None:
     st.html(STYLE / "page.css")
     try:
         open_channel()
-        forget_arrived()
         arguments = page_arguments()
         library = load_library(arguments)
         open_address(library)
@@ -101,16 +100,16 @@ def apply_events(library: Library) -> bool:
         "pick": pick,
         "random": choose_any,
         "download": request,
+        "saved": forget,
         "went": partial(go, library=library),
         "astray": send_again,
     }
     channel = st.session_state.channel
     for event in new_events():
-        if event["name"] != "download":
-            channel.settled = False
-        elif not channel.settled:
+        if event["name"] == "download" and not channel.settled:
             # The file is of what this run is the first to show.
             return True
+        channel.settled &= event["name"] in ("download", "saved")
         actions[event["name"]](event)
     return False
 
